@@ -1,0 +1,57 @@
+/*
+ * Execute a plan, one step at a time, each with a deadline and each verified by reading back what
+ * the kernel says.
+ */
+#pragma once
+
+#include <vmrun/host_state.h>
+#include <vmrun/plan.h>
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Do one step on `root` in this process, and verify it. Blocks for as long as the kernel does:
+ * called by the worker, and by the tests on the fake kernel. The device's ids are compared with
+ * `vendor:device` first; VR_ERROR_GONE if they differ.
+ */
+bool vr_step_execute(const VrSysroot *root, const VrStep *step, uint16_t vendor, uint16_t device,
+                     GError **error);
+
+/* The deadline of a step in milliseconds (kernel resets take up to a minute per method; see README,
+ * "Deadlines"). */
+unsigned vr_step_timeout_ms(const VrStep *step, const VrBinding *binding);
+
+typedef struct {
+    /* Executes one step in another process. VR_ERROR_STUCK: the deadline passed, the device must
+     * not be touched again. */
+    bool (*execute)(void *data, const VrStep *step, const VrBinding *binding, GError **error);
+    /* Observe in another process. */
+    VrHostState *(*observe)(void *data, const VrHostState *shape, GError **error);
+    /* A step begins (error NULL, done false), is done (done true) or failed (error set). May be
+     * NULL. */
+    void (*progress)(void *data, const VrStep *step, bool done, const GError *error);
+    void *data;
+} VrExecutor;
+
+/* What a device could not be brought to, and why. */
+typedef struct {
+    VrPciAddress address;
+    bool is_device; /* false: a unit or an attribute of the host */
+    bool stuck;
+    char *message;
+} VrLeftOver;
+
+void vr_left_over_free(VrLeftOver *left);
+
+/*
+ * Go from the state observed now to `wanted`, device by device.
+ * stop_at_first: on the way out: the first failure ends it (false with that error).
+ * Otherwise, on the way back: a failure ends that device's steps only; everything that could not be
+ * brought to `wanted` is appended to left_over (VrLeftOver) and the function returns false with the
+ * first error.
+ */
+bool vr_apply(const VrExecutor *executor, const VrHostState *wanted, bool stop_at_first,
+              GPtrArray *left_over, GError **error);

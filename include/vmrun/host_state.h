@@ -1,0 +1,90 @@
+/*
+ * The mutable part of a host: all that vmrun ever changes, and nothing else. A plan is the
+ * difference of two of these.
+ */
+#pragma once
+
+#include <vmrun/pci.h>
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How a PCI function is bound. */
+typedef struct {
+    VrPciAddress address;
+    uint16_t vendor, device; /* guard against a renumbered bus: no write when they differ */
+    uint32_t class_code;     /* orders the moves: displays leave last and come back first */
+    int group;               /* IOMMU group of this boot, -1: none */
+    bool present;            /* false: nothing at that address now */
+    char *driver;            /* NULL: unbound */
+    char *module; /* of the driver, from driver/module: never derived from the driver's name; NULL:
+                     built in or unbound */
+    char *driver_override; /* NULL: none */
+} VrBinding;
+
+typedef enum {
+    VR_ATTRIBUTE_TEXT,  /* put back as it was */
+    VR_ATTRIBUTE_COUNT, /* a pool shared with others: what is put back is the difference */
+} VrAttributeKind;
+
+/* A value outside of the binding. `path` is one of an allow-list that host_state.c holds, checked
+ * when read from a journal, too. */
+typedef struct {
+    VrAttributeKind kind;
+    bool has_device;
+    VrPciAddress device; /* the function it belongs to, if has_device: not written when that device
+                            is gone */
+    char *path;          /* "/sys/bus/pci/devices/0000:01:00.0/power/control" */
+    char *value;         /* NULL: not there */
+} VrAttribute;
+
+/* A systemd unit. */
+typedef struct {
+    char *name;
+    bool active;
+} VrUnitState;
+
+typedef struct {
+    GPtrArray *bindings;   /* VrBinding, sorted by address */
+    GPtrArray *attributes; /* VrAttribute, sorted by path */
+    GPtrArray *units;      /* VrUnitState, in the order they are stopped */
+} VrHostState;
+
+VrHostState *vr_host_state_new(void);
+VrHostState *vr_host_state_copy(const VrHostState *state);
+void vr_host_state_free(VrHostState *state);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrHostState, vr_host_state_free)
+
+VrBinding *vr_binding_new(VrPciAddress address);
+void vr_binding_free(VrBinding *binding);
+
+/* The binding of an address, or NULL. */
+VrBinding *vr_host_state_binding(const VrHostState *state, VrPciAddress address);
+VrAttribute *vr_host_state_attribute(const VrHostState *state, const char *path);
+bool vr_host_state_equal(const VrHostState *a, const VrHostState *b);
+
+/* Add (or replace). Takes the strings' values, not the strings. */
+void vr_host_state_set_attribute(VrHostState *state, VrAttributeKind kind,
+                                 const VrPciAddress *device, const char *path, const char *value);
+void vr_host_state_set_unit(VrHostState *state, const char *name, bool active);
+
+/* Is this one of the few files that vmrun may ever write? (Besides driver_override, bind and
+ * unbind.) */
+bool vr_attribute_path_is_allowed(const char *path);
+
+/*
+ * Read now what `shape` names: for each of its bindings, attributes and units the current value.
+ * Reading driver_override takes the device's lock in the kernel and blocks while a stuck unbind
+ * holds it, so the session lets a worker observe.
+ */
+VrHostState *vr_host_state_observe(const VrSysroot *root, const VrHostState *shape, GError **error);
+
+/* The shape to observe for a set of addresses: their bindings, power/control and d3cold_allowed. */
+VrHostState *vr_host_state_shape(const GArray *addresses);
+
+/* As JSON text (one object) and back; the journal and the worker speak it. Parsing validates every
+ * field. Owned. */
+char *vr_host_state_to_text(const VrHostState *state);
+VrHostState *vr_host_state_from_text(const char *text, GError **error);

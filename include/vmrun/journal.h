@@ -1,0 +1,71 @@
+/*
+ * The write-ahead journal of one session.
+ *
+ * The invariant of the whole program: no attribute of a device is written unless its original state
+ * is in a journal that is durable on disk.
+ *
+ * One file per profile, /var/lib/vmrun/journal/NAME.conf: a key file with a checksum line. It is
+ * always replaced whole (temporary file, fsync, rename, fsync of the directory), so there is no
+ * torn record; whatever reads it checks the checksum, the version and every field again, because a
+ * journal is not trusted more than a profile. After a verified restore it moves to done/.
+ */
+#pragma once
+
+#include <vmrun/host_state.h>
+#include <vmrun/pci.h>
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    VR_PHASE_TAKING,   /* devices are on their way to vfio-pci */
+    VR_PHASE_STARTING, /* durable before the domain is created */
+    VR_PHASE_RUNNING,  /* qemu_pid is known */
+    VR_PHASE_RESTORING,
+    VR_PHASE_STUCK,  /* a step overran its deadline */
+    VR_PHASE_FAILED, /* restore was tried and something is left */
+} VrPhase;
+
+typedef struct {
+    char *profile;
+    char *boot_id;
+    char *uri; /* libvirt's, as resolved; never "auto" */
+    char *domain_uuid;
+    VrPhase phase;
+    int qemu_pid;             /* 0: not known */
+    uint64_t qemu_start_time; /* field 22 of /proc/PID/stat */
+    int64_t since;            /* start of the session, seconds since the epoch, UTC */
+    bool keep;                /* after-stop=keep: bindings stay, everything else goes back */
+    VrHostState *before;      /* the original state: what restore leads back to */
+    GArray *stuck;            /* VrPciAddress of devices whose step overran */
+    int stuck_pid;            /* worker that hangs, 0: none */
+    uint64_t stuck_start_time;
+    char *message; /* why it is stuck or failed, for status; NULL */
+} VrJournal;
+
+VrJournal *vr_journal_new(const char *profile);
+void vr_journal_free(VrJournal *journal);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrJournal, vr_journal_free)
+
+/* Text of the file and back (pure; the fuzzers' door). VR_ERROR_CORRUPT names what is wrong. */
+char *vr_journal_to_text(const VrJournal *journal);
+VrJournal *vr_journal_from_text(const char *text, size_t size_bytes, GError **error);
+
+/* Make the file durable. On return of true it is on disk, whatever happens next. Creates the
+ * directory (0700). */
+bool vr_journal_write(const VrSysroot *root, const VrJournal *journal, GError **error);
+
+/* NULL with VR_ERROR_NOT_FOUND: no session is on record. VR_ERROR_CORRUPT: it names file and
+ * reason; nothing may be written then. */
+VrJournal *vr_journal_read(const VrSysroot *root, const char *profile, GError **error);
+
+/* Move the file to done/ (the last 20 are kept), durably. */
+bool vr_journal_close(const VrSysroot *root, const VrJournal *journal, GError **error);
+
+/* Profiles that have a journal, sorted. Owned. An unreadable directory is an error, a missing one
+ * is an empty list. */
+GPtrArray *vr_journal_profiles(const VrSysroot *root, GError **error);
+
+const char *vr_phase_name(VrPhase phase);

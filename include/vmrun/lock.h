@@ -1,0 +1,35 @@
+/*
+ * Locks are flock(2) on files below /run/vmrun that are never unlinked: their release is the death
+ * of the holder, whatever kills it. Workers never inherit them (O_CLOEXEC).
+ */
+#pragma once
+
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct _VrLock VrLock;
+
+/* Who holds a lock, as written into it by its owner (a hint for messages; the kernel's lock
+ * decides). */
+typedef struct {
+    int pid;
+    uint64_t start_time;
+} VrLockOwner;
+
+/*
+ * Take the lock of a profile, or the global one (name NULL; short moments only), waiting for at
+ * most timeout_ms. NULL with VR_ERROR_BUSY: *out_owner (may be NULL) then names the holder if it
+ * could be read.
+ */
+VrLock *vr_lock_take(const VrSysroot *root, const char *name, unsigned timeout_ms,
+                     VrLockOwner *out_owner, GError **error);
+
+void vr_lock_release(VrLock *lock);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrLock, vr_lock_release)
+
+/* Is the profile's lock held by anybody now? Fills *out_owner if it is and the owner could be read.
+ * Takes nothing. */
+bool vr_lock_is_held(const VrSysroot *root, const char *name, VrLockOwner *out_owner);

@@ -1,0 +1,61 @@
+/*
+ * A plan: the ordered writes that lead from one host state to another. There is no undo code: going
+ * back is the plan from the state observed now to the state in the journal.
+ */
+#pragma once
+
+#include <vmrun/host_state.h>
+
+#include <glib.h>
+
+typedef enum {
+    VR_STEP_LOAD_MODULE, /* value: module */
+    VR_STEP_STOP_UNIT,   /* value: unit */
+    VR_STEP_START_UNIT,
+    VR_STEP_ATTRIBUTE, /* path, value */
+    VR_STEP_OVERRIDE,  /* value: driver name, or NULL to clear */
+    VR_STEP_UNBIND,    /* from: the driver */
+    VR_STEP_BIND,      /* value: the driver */
+} VrStepKind;
+
+typedef struct {
+    VrStepKind kind;
+    bool has_device;
+    VrPciAddress device;
+    char *path;  /* the file that is written, NULL for units and modules */
+    char *from;  /* what is there before, NULL: nothing */
+    char *value; /* what is there afterwards, NULL: nothing */
+} VrStep;
+
+typedef struct {
+    GPtrArray *steps; /* VrStep, in the order of execution */
+} VrPlan;
+
+void vr_step_free(VrStep *step);
+VrPlan *vr_plan_new(void);
+void vr_plan_free(VrPlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPlan, vr_plan_free)
+
+/*
+ * Work out the writes that lead from `now` to `wanted`; empty if they are equal.
+ * Order: units stop; attributes that commonly fail (memory); functions one by one (towards
+ * vfio-pci: displays last; back: displays first), each as override, unbind, bind, override; power
+ * attributes before a function leaves and after it came back; units start. A function that is not
+ * present now or has other ids than wanted gets no step. Modules of drivers to be bound that are
+ * not there are loaded by the executor, not planned, except vfio-pci on the way out.
+ * Pure: reads nothing, writes nothing. Never NULL.
+ */
+VrPlan *vr_plan_between(const VrHostState *now, const VrHostState *wanted);
+
+/* The wanted state of a session: every binding of `now` on vfio-pci with that override, awake
+ * (power/control on, d3cold_allowed 0), every unit of `now` stopped. Attributes of kind COUNT are
+ * left as they are: the caller sets them. */
+VrHostState *vr_host_state_wanted(const VrHostState *now);
+
+/* "override", "unbind", "bind", "attribute", "stop-unit", "start-unit", "load-module": the words of
+ * the JSON and the worker. */
+const char *vr_step_kind_name(VrStepKind kind);
+bool vr_step_kind_from_name(const char *name, VrStepKind *out_kind);
+
+/* One line for people: "0000:01:00.0  unbind from nvidia". Owned. */
+char *vr_step_describe(const VrStep *step);

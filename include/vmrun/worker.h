@@ -1,0 +1,51 @@
+/*
+ * The worker: this same program, executed again, for everything that may block for ever: writes to
+ * sysfs, and calls into libvirt. It gets one command at a time on a pipe and holds no lock, so when
+ * the kernel or libvirtd does not return, the supervisor goes on without it.
+ *
+ * Protocol: one JSON object per line each way. Request: {"verb":"step", …}. Answer: {"ok":true, …}
+ * or
+ * {"ok":false,"code":N,"message":"…"}; before it any number of {"progress":"…"}. Verbs:
+ * run/worker_verbs.c.
+ */
+#pragma once
+
+#include <vmrun/host_state.h>
+#include <vmrun/plan.h>
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The supervisor's side. */
+typedef struct _VrWorker VrWorker;
+
+/* Start one: /proc/self/exe (so that it is the same program even while a package is being
+ * replaced), no inherited fd. */
+VrWorker *vr_worker_start(const VrSysroot *root, GError **error);
+
+/*
+ * Send a request (taken over) and wait for the answer for at most timeout_ms. NULL with the
+ * worker's own error; VR_ERROR_STUCK when the deadline passed (the worker is then abandoned, not
+ * killed, unless it dies by itself: see vr_worker_abandon); VR_ERROR_FAILED when it died.
+ */
+JsonObject *vr_worker_call(VrWorker *worker, JsonObject *request, unsigned timeout_ms,
+                           GError **error);
+
+int vr_worker_pid(const VrWorker *worker);
+uint64_t vr_worker_start_time(const VrWorker *worker);
+/* Readable when the worker ends; -1 if it was abandoned. Lent. */
+int vr_worker_pidfd(const VrWorker *worker);
+
+/* Let go of a worker that hangs: nothing waits for it any more. `kill_it`: it is inside libvirt,
+ * where SIGKILL does no harm. */
+void vr_worker_abandon(VrWorker *worker, bool kill_it);
+
+/* Ask it to end, wait shortly, free. NULL is fine. */
+void vr_worker_stop(VrWorker *worker);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrWorker, vr_worker_stop)
+
+/* The worker's side: serve requests on standard input until it closes. Returns the exit status. */
+int vr_worker_main(VrSysroot *root);
