@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Execute a plan, one step at a time, each with a deadline and each verified by reading back what
  * the kernel says.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The checks: tables of pure functions from facts to findings. `doctor` runs those of the host,
  * `plan` and `run` those of a profile, too.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * From what a profile asks for ([gpu], [pci NAME]) to the functions of this host, and to their
  * places in the guest.

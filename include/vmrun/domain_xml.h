@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The libvirt domain of a profile: first decided (VrDomainSpec), then written as an XML tree.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Judgement over the PCI functions of a host: which of them are graphics cards, which functions go
  * together, what shares their IOMMU groups, and whether vmrun can hand a card over.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Who uses a PCI function right now: processes with one of its device nodes open (DRM, ALSA, i2c,
  * hidraw, NVIDIA, KFD, VFIO), mounted disks and inputs on a USB controller, a console on its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Facts: what a host is, read once and not changed afterwards. No judgement here.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The mutable part of a host: all that vmrun ever changes, and nothing else. A plan is the
  * difference of two of these.

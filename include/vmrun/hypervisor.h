@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * libvirt, and only what vmrun needs of it. Runs inside the worker alone: libvirt is opened with
  * dlopen(3) by the first call, so that no other command pays for its 57 shared objects, and nothing

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What stays the same about a guest from start to start: UUID and MAC addresses. Made once, kept in
  * /var/lib/vmrun/identity/NAME.conf; a guest that sees a new machine each time loses its activation

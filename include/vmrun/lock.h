@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Locks are flock(2) on files below /run/vmrun that are never unlinked: their release is the death
  * of the holder, whatever kills it. Workers never inherit them (O_CLOEXEC).

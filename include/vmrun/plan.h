@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A plan: the ordered writes that lead from one host state to another. There is no undo code: going
  * back is the plan from the state observed now to the state in the journal.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Findings: what a check has to say about a host. A bad host is a finding, never an error.
  */

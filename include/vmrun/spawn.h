@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one door to other programs: an argument vector, no shell, a built environment
  * (PATH, LC_ALL=C.UTF-8, nothing else), captured output and a deadline.

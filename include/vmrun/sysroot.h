@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The one door to /sys, /proc, /etc, /boot, /run and /dev of a host.
  *

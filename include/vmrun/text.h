@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Strict parsers for the small texts that vmrun reads: nothing is trimmed, nothing is guessed,
  * a trailing byte is an error. All return false without touching `out_…` when the text is wrong;

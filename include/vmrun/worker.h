@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The worker: this same program, executed again, for everything that may block for ever: writes to
  * sysfs, and calls into libvirt. It gets one command at a time on a pipe and holds no lock, so when
