@@ -28,3 +28,16 @@ VrSpawnResult *vr_spawn(const char *const *argv, unsigned timeout_ms,
 /* The same, and a non-zero status is VR_ERROR_FAILED with the first line of standard error. */
 bool vr_spawn_check(const char *const *argv, unsigned timeout_ms,
                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Start argv[0] and do not wait: for a process that is talked to (the worker). Its standard input
+ * and output are the two descriptors (lent; standard error is shared), nothing else is inherited;
+ * it has a process group of its own, so that Ctrl-C at a terminal does not reach it. The caller
+ * reaps *out_pid.
+ */
+bool vr_spawn_start(const char *const *argv, int standard_input, int standard_output, int *out_pid,
+                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A descriptor that becomes readable when the process ends; -1 where the system has none. The
+ * caller closes it. */
+int vr_spawn_pidfd(int pid);
