@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <vmrun/cpu_placement.h>
 #include <vmrun/device_choice.h>
 #include <vmrun/host_facts.h>
 #include <vmrun/identity.h>
@@ -12,21 +13,6 @@
 
 #include <glib.h>
 #include <stdbool.h>
-#include <stdint.h>
-
-/* Where each vCPU and QEMU's own threads run. */
-typedef struct {
-    GArray *vcpus;           /* of unsigned: host CPU of each vCPU; empty: not pinned */
-    GArray *emulator;        /* host CPUs of QEMU's own threads; empty: anywhere */
-    unsigned count;          /* vCPUs */
-    unsigned cores, threads; /* guest topology: count = cores * threads */
-    int node;                /* NUMA node of the memory, -1: any */
-    char *reason;            /* one sentence for `plan` */
-} VrCpuPlacement;
-
-VrCpuPlacement *vr_cpu_placement_choose(const VrProfile *profile, const VrHostFacts *facts,
-                                        int gpu_node, VrReport *report);
-void vr_cpu_placement_free(VrCpuPlacement *placement);
 
 /* Everything the XML says that is not in the profile itself. Pointers are lent. */
 typedef struct {
@@ -39,11 +25,28 @@ typedef struct {
     const char *uri;             /* libvirt's: decides nothing but the place of the serial log */
     const char *state_directory; /* "/var/lib/vmrun" */
     bool default_network;        /* libvirt's network "default" can be used */
+    const GPtrArray *buffered;   /* const VrProfileDisk *: disks whose file system has no O_DIRECT;
+                                    NULL: none */
 } VrDomainSpec;
 
 /* libvirt's domain name: the profile's. Document as UTF-8 text, byte-stable for equal input. Owned,
  * never NULL. */
 char *vr_domain_xml(const VrDomainSpec *spec);
+
+/* The file that the guest's serial console is appended to. Owned. */
+char *vr_domain_serial_log(const char *uri, const char *profile_name);
+
+/* The file that holds the guest's firmware variables: one per kind of firmware, because variables
+ * with enrolled keys do not fit the other kind. Owned. */
+char *vr_domain_nvram(const char *state_directory, const VrProfile *profile);
+
+/*
+ * What a network of the profile is on this host: `auto` becomes an existing bridge, else libvirt's
+ * network "default" if it can be used, else user networking. *out_source is lent, NULL where there
+ * is none.
+ */
+VrNetworkMode vr_network_resolve(const VrProfileNetwork *network, const VrHostFacts *facts,
+                                 bool default_network, const char **out_source);
 
 /* The namespace of vmrun's metadata in a domain: only domains that carry it are vmrun's. */
 #define VR_METADATA_NAMESPACE "https://vmrun.org/domain/1"
