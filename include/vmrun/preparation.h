@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a start of a profile would do on this host, worked out and not done: `vmrun plan` prints it,
+ * `vmrun run` works it out once more under the lock and does it. One function, so that the two
+ * cannot differ.
+ */
+#pragma once
+
+#include <vmrun/host_state.h>
+#include <vmrun/inspect.h>
+#include <vmrun/plan.h>
+#include <vmrun/profile.h>
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct {
+    VrInspection *inspection;
+    VrHostState *before;   /* observed; NULL when no device could be chosen */
+    VrHostState *reserved; /* first half: units stopped, memory reserved; every binding as before */
+    VrHostState *wanted;   /* second half: the functions on vfio-pci, too */
+    VrPlan *plan;          /* from before to wanted; empty when before is NULL */
+} VrPreparation;
+
+/* Reads the current value of everything in `shape`; the session lets a worker do it (see
+ * vr_host_state_observe). */
+typedef VrHostState *(*VrObserve)(void *data, const VrHostState *shape, GError **error);
+
+/* Blockers are findings of inspection->report, not errors: then there may be a plan nevertheless.
+ * `profile` must outlive the result. */
+VrPreparation *vr_preparation_make(VrSysroot *root, const VrProfile *profile, VrObserve observe,
+                                   void *data, GError **error);
+
+void vr_preparation_free(VrPreparation *preparation);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPreparation, vr_preparation_free)
+
+/* Observes in this process: for commands that hold no lock and write nothing. */
+VrHostState *vr_preparation_observe_here(void *root, const VrHostState *shape, GError **error);

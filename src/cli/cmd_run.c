@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli.h"
+#include "print.h"
+
+#include <vmrun/lock.h>
+#include <vmrun/process.h>
+#include <vmrun/session.h>
+#include <vmrun/status.h>
+#include <vmrun/text.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* How a session's progress looks: one line per stage, the same on a terminal and in a log. */
+static void
+show_stage(void *data, VrStage stage, const char *text)
+{
+    static const VrGlyph glyphs[] = {
+        [VR_STAGE_BEGIN] = VR_GLYPH_STEP,     [VR_STAGE_DONE] = VR_GLYPH_OK,
+        [VR_STAGE_NOTE] = VR_GLYPH_INFO,      [VR_STAGE_WARNING] = VR_GLYPH_WARNING,
+        [VR_STAGE_FAILED] = VR_GLYPH_BLOCKER,
+    };
+    const VrOptions *options = data;
+    if (options->json || (options->quiet && stage < VR_STAGE_WARNING)) {
+        return;
+    }
+    vr_print("%s %s", vr_print_glyph(options, glyphs[stage]), text);
+}
+
+/* Before a start people need what is in the way and what to know; that everything else is fine is
+ * one line. */
+static void
+show_report(void *data, const VrReport *report)
+{
+    const VrOptions *options = data;
+    if (!options->json && !options->quiet) {
+        vr_print_report(options, report, options->verbose);
+    }
+}
+
+static VrListener
+listener_for(const VrOptions *options)
+{
+    return (VrListener){.stage = show_stage, .report = show_report, .data = (void *) options};
+}
+
+static bool
+may_change_host(const VrOptions *options, const char *what, GError **error)
+{
+    if (options->has_root_option) {
+        return vr_error_set(error, VR_ERROR_USAGE,
+                            "--root is for commands that only read; '%s' changes the host", what);
+    }
+    if (geteuid() != 0) {
+        return vr_error_set(error, VR_ERROR_NOT_AUTHORISED, "'%s' needs root: sudo vmrun %s %s",
+                            what, what, options->arguments[0] != NULL ? options->arguments[0] : "");
+    }
+    return true;
+}
+
+int
+vr_cmd_run(const VrOptions *options)
+{
+    g_autoptr(VrProfile) profile = NULL;
+    g_autoptr(GError) error = NULL;
+    if (options->dry_run) {
+        return vr_cmd_plan(options);
+    }
+    int status = vr_cli_load_profile(options, options->arguments[0], geteuid() == 0, &profile);
+    if (status != 0) {
+        return status;
+    }
+    if (!may_change_host(options, "run", &error)) {
+        return vr_print_error(options, error);
+    }
+    VrListener listener = listener_for(options);
+    if (!vr_session_run(options->root, profile, &listener, &error)) {
+        return vr_print_error(options, error);
+    }
+    return 0;
+}
+
+/* Wait until the supervisor let go of its lock, which it does last of all. */
+static bool
+wait_for_supervisor(int pidfd, unsigned timeout_s)
+{
+    return vr_process_wait(pidfd, timeout_s * 1000);
+}
+
+/* How long the way back may take once the guest is off: resets and driver probes, see the deadlines
+ * of the steps. */
+#define WAY_BACK_S 600
+
+/* The supervisor ended; whether everything is back stands in the journal, or rather in its absence.
+ */
+static int
+result_of_session(const VrOptions *options, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrStatus) status = vr_status_find(options->root, name);
+    if (status->state == VR_STATE_STOPPED) {
+        show_stage((void *) options, VR_STAGE_DONE, "the guest is off and everything is back");
+        return 0;
+    }
+    vr_error_set(&error, VR_ERROR_RESTORE_INCOMPLETE, "'%s': %s; try: vmrun restore %s", name,
+                 status->message != NULL ? status->message : "not everything was given back", name);
+    return vr_print_error(options, error);
+}
+
+/* Ask; at the deadline leave it running, or power it off if that was asked for. */
+static int
+stop_supervised(const VrOptions *options, const VrProfile *profile, const VrLockOwner *owner)
+{
+    g_autoptr(GError) error = NULL;
+    unsigned timeout_s = options->timeout_s != 0 ? options->timeout_s : profile->stop_timeout_s;
+    int pidfd = vr_process_open(options->root, owner->pid, owner->start_time, &error);
+    if (pidfd < 0) {
+        return result_of_session(options, profile->name);
+    }
+    int status = 0;
+    show_stage((void *) options, VR_STAGE_BEGIN, "asking the guest to shut down");
+    if (!vr_process_signal(options->root, owner->pid, owner->start_time, SIGTERM, &error)) {
+        status = vr_print_error(options, error);
+    } else if (wait_for_supervisor(pidfd, timeout_s)) {
+        status = result_of_session(options, profile->name);
+    } else if (!options->force) {
+        g_autoptr(VrStatus) now = vr_status_find(options->root, profile->name);
+        vr_error_set(&error, VR_ERROR_TIMED_OUT,
+                     "the guest of '%s' did not shut down within %u s and was left running; to "
+                     "power it off: vmrun "
+                     "stop %s --force",
+                     profile->name, timeout_s, profile->name);
+        status = vr_print_error(options, error);
+    } else {
+        show_stage((void *) options, VR_STAGE_BEGIN, "powering the guest off");
+        if (!vr_process_signal(options->root, owner->pid, owner->start_time, SIGUSR1, &error)) {
+            g_clear_error(&error); /* it ended this very moment */
+        }
+        if (wait_for_supervisor(pidfd, WAY_BACK_S)) {
+            status = result_of_session(options, profile->name);
+        } else {
+            vr_error_set(&error, VR_ERROR_STOP_FAILED,
+                         "the session of '%s' did not end within %d s after its guest was powered "
+                         "off; see: vmrun "
+                         "status %s",
+                         profile->name, WAY_BACK_S, profile->name);
+            status = vr_print_error(options, error);
+        }
+    }
+    close(pidfd);
+    return status;
+}
+
+/* Nobody supervises: a dead supervisor's guest is taken over for its end. */
+static int
+stop_unsupervised(const VrOptions *options, const VrProfile *profile)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrStatus) status = vr_status_find(options->root, profile->name);
+    if (status->state == VR_STATE_STOPPED) {
+        g_autofree char *text = g_strdup_printf("'%s' is not running", profile->name);
+        show_stage((void *) options, VR_STAGE_DONE, text);
+        return 0;
+    }
+    unsigned timeout_s = options->timeout_s != 0 ? options->timeout_s : profile->stop_timeout_s;
+    VrListener listener = listener_for(options);
+    if (!vr_session_finish(options->root, profile, options->force, timeout_s, &listener, &error)) {
+        return vr_print_error(options, error);
+    }
+    return 0;
+}
+
+/* A guest must be stoppable when its profile was broken or removed meanwhile: then with the default
+ * deadline. */
+static VrProfile *
+profile_or_defaults(const VrOptions *options, const char *name)
+{
+    g_autoptr(GPtrArray) mistakes =
+        g_ptr_array_new_with_free_func((GDestroyNotify) vr_profile_mistake_free);
+    VrProfile *profile = vr_profile_load(options->root, name, true, NULL, mistakes, NULL);
+    return profile != NULL ? profile : vr_profile_parse(name, NULL, 0, mistakes);
+}
+
+int
+vr_cmd_stop(const VrOptions *options)
+{
+    g_autoptr(VrProfile) profile = NULL;
+    g_autoptr(GError) error = NULL;
+    VrLockOwner owner = {0};
+    const char *name = options->arguments[0];
+    if (!may_change_host(options, "stop", &error)) {
+        return vr_print_error(options, error);
+    }
+    g_autoptr(VrStatus) now =
+        vr_text_is_profile_name(name) ? vr_status_find(options->root, name) : NULL;
+    if (now == NULL || (now->state == VR_STATE_STOPPED && !now->supervised)) {
+        int status = vr_cli_load_profile(options, name, true, &profile);
+        if (status != 0) {
+            return status;
+        }
+    } else {
+        profile = profile_or_defaults(options, name);
+    }
+    if (vr_lock_is_held(options->root, profile->name, &owner)) {
+        return stop_supervised(options, profile, &owner);
+    }
+    return stop_unsupervised(options, profile);
+}

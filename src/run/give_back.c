@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <vmrun/recovery.h>
+
+#include "session_private.h"
+
+#include <vmrun/apply.h>
+#include <vmrun/error.h>
+#include <vmrun/gpu_users.h>
+#include <vmrun/process.h>
+
+/* How often the kernel is asked whether a group is free. It has no event for that. */
+#define GROUP_POLL_MS 20
+
+static int
+busy_group(const VrSysroot *root, const VrHostState *before)
+{
+    for (guint i = 0; i < before->bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(before->bindings, i);
+        if (binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) == VR_YES) {
+            return binding->group;
+        }
+    }
+    return -1;
+}
+
+/*
+ * A dead QEMU can live on for a while in the kernel: a host driver is refused, and an unbind from
+ * vfio-pci would block, for as long as the group has an owner. So the group is asked first.
+ */
+bool
+vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned timeout_ms,
+                   GError **error)
+{
+    int64_t deadline = g_get_monotonic_time() + (int64_t) timeout_ms * 1000;
+    for (;;) {
+        int group = busy_group(root, before);
+        if (group < 0) {
+            return true;
+        }
+        if (g_get_monotonic_time() >= deadline) {
+            return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
+                                "/dev/vfio/%d is still in use; find out by whom: vmrun who ADDRESS",
+                                group);
+        }
+        g_usleep(GROUP_POLL_MS * 1000);
+    }
+}
+
+static bool
+is_stuck(const VrJournal *journal, VrPciAddress address)
+{
+    for (guint i = 0; i < journal->stuck->len; i++) {
+        if (vr_pci_address_equal(g_array_index(journal->stuck, VrPciAddress, i), address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Take out of a state what belongs to devices that must not be touched. Goes backwards because
+ * removal moves what follows. */
+static void
+drop_devices(VrHostState *state, const VrJournal *journal, bool all)
+{
+    for (guint i = state->bindings->len; i-- > 0;) {
+        const VrBinding *binding = g_ptr_array_index(state->bindings, i);
+        if (all || is_stuck(journal, binding->address)) {
+            g_ptr_array_remove_index(state->bindings, i);
+        }
+    }
+    for (guint i = state->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (attribute->has_device && (all || is_stuck(journal, attribute->device))) {
+            g_ptr_array_remove_index(state->attributes, i);
+        }
+    }
+}
+
+/* after-stop=keep leaves the card on vfio-pci: for cards that do not survive the way back. All else
+ * goes back. */
+static VrHostState *
+wanted_from(const VrJournal *journal)
+{
+    VrHostState *wanted = vr_host_state_copy(journal->before);
+    drop_devices(wanted, journal, journal->keep);
+    return wanted;
+}
+
+/* A step that hung may have finished since: its worker is gone then, and the device is looked at
+ * again. */
+static void
+forget_finished_stuck(const VrSysroot *root, VrJournal *journal)
+{
+    if (journal->stuck->len > 0 &&
+        !vr_process_is_alive(root, journal->stuck_pid, journal->stuck_start_time)) {
+        g_array_set_size(journal->stuck, 0);
+        journal->stuck_pid = 0;
+        journal->stuck_start_time = 0;
+    }
+}
+
+static char *
+describe_left(const VrJournal *journal, const GPtrArray *left)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (guint i = 0; i < left->len; i++) {
+        const VrLeftOver *item = g_ptr_array_index(left, i);
+        g_string_append_printf(text, "%s%s", text->len > 0 ? "; " : "", item->message);
+    }
+    for (guint i = 0; i < journal->stuck->len; i++) {
+        g_autofree char *address =
+            vr_pci_address_format(g_array_index(journal->stuck, VrPciAddress, i));
+        g_string_append_printf(text, "%s%s hangs in the kernel (process %d)",
+                               text->len > 0 ? "; " : "", address, journal->stuck_pid);
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+/* Record why the journal stays, and say it. The record failing does not hide the reason. */
+static bool
+keep_journal(const VrSysroot *root, VrJournal *journal, const char *why, GError **error)
+{
+    g_autoptr(GError) unwritten = NULL;
+    journal->phase = journal->stuck->len > 0 ? VR_PHASE_STUCK : VR_PHASE_FAILED;
+    g_free(journal->message);
+    journal->message = g_strdup(why);
+    if (!vr_journal_write(root, journal, &unwritten)) {
+        g_debug("journal: %s", unwritten->message);
+    }
+    const char *next = journal->phase == VR_PHASE_STUCK ? "restarting the computer frees it"
+                                                        : "try again with: vmrun restore";
+    return vr_error_set(error, VR_ERROR_RESTORE_INCOMPLETE,
+                        "not everything was given back: %s; %s %s", why, next,
+                        journal->phase == VR_PHASE_STUCK ? "" : journal->profile);
+}
+
+/* A journal that cannot be written must not stop the way back: safety first, and the record on disk
+ * already leads back. */
+static void
+announce_restoring(const VrSysroot *root, VrJournal *journal, const VrListener *listener)
+{
+    g_autoptr(GError) error = NULL;
+    journal->phase = VR_PHASE_RESTORING;
+    if (!vr_journal_write(root, journal, &error) && listener != NULL && listener->stage != NULL) {
+        listener->stage(listener->data, VR_STAGE_WARNING, error->message);
+    }
+}
+
+static bool
+move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, GError **error)
+{
+    g_autoptr(VrHostState) wanted = wanted_from(journal);
+    g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func((GDestroyNotify) vr_left_over_free);
+    g_autoptr(GError) first = NULL;
+    vr_mover_set_journal(mover, journal);
+    bool moved = vr_apply(vr_mover_executor(mover), wanted, false, left, &first);
+    if (moved && journal->stuck->len == 0) {
+        return true;
+    }
+    g_autofree char *why = left->len > 0 || journal->stuck->len > 0
+                               ? describe_left(journal, left)
+                               : g_strdup(first != NULL ? first->message : "unknown");
+    return keep_journal(root, journal, why, error);
+}
+
+bool
+vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_ms,
+             const VrListener *listener, GError **error)
+{
+    g_autoptr(GError) busy = NULL;
+    forget_finished_stuck(root, journal);
+    announce_restoring(root, journal, listener);
+    if (!vr_wait_for_groups(root, journal->before, wait_ms, &busy)) {
+        return keep_journal(root, journal, busy->message, error);
+    }
+    if (!move_back(root, journal, mover, error)) {
+        return false;
+    }
+    if (!vr_journal_close(root, journal, error)) {
+        vr_error_recode(error, VR_ERROR_RESTORE_INCOMPLETE);
+        return vr_error_prefix(error, "everything is back, but the journal could not be closed");
+    }
+    return true;
+}

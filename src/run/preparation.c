@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <vmrun/preparation.h>
+
+#include <vmrun/checks.h>
+#include <vmrun/error.h>
+#include <vmrun/text.h>
+
+#include <string.h>
+
+void
+vr_preparation_free(VrPreparation *preparation)
+{
+    if (preparation == NULL) {
+        return;
+    }
+    vr_plan_free(preparation->plan);
+    vr_host_state_free(preparation->wanted);
+    vr_host_state_free(preparation->reserved);
+    vr_host_state_free(preparation->before);
+    vr_inspection_free(preparation->inspection);
+    g_free(preparation);
+}
+
+VrHostState *
+vr_preparation_observe_here(void *root, const VrHostState *shape, GError **error)
+{
+    return vr_host_state_observe(root, shape, error);
+}
+
+/* sd_booted(3): the directory exists where systemd is process 1. */
+static bool
+systemd_runs(const VrSysroot *root)
+{
+    return vr_sysroot_exists(root, "/run/systemd/system");
+}
+
+static bool
+has_nvidia_card(const VrInspection *inspection)
+{
+    g_autoptr(GPtrArray) functions = vr_devices_functions(inspection->devices);
+    for (guint i = 0; i < functions->len; i++) {
+        const VrPciFunction *function = g_ptr_array_index(functions, i);
+        if (g_strcmp0(function->driver, "nvidia") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+unit_holds(const VrHolders *holders, const char *unit)
+{
+    for (guint i = 0; holders != NULL && i < holders->holders->len; i++) {
+        const VrHolder *holder = g_ptr_array_index(holders->holders, i);
+        if (g_strcmp0(holder->unit, unit) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Which units are stopped: those that the profile names, and the known ones where they can matter:
+ * on an NVIDIA card always, because persistence mode keeps the driver in use with no file open
+ * (reliability of the unbind), else when they hold the card.
+ */
+static void
+add_units(VrHostState *shape, const VrInspection *inspection, const VrSysroot *root)
+{
+    const GPtrArray *named = inspection->profile->stop_units;
+    for (guint i = 0; i < named->len; i++) {
+        vr_host_state_set_unit(shape, g_ptr_array_index(named, i), false);
+    }
+    if (!systemd_runs(root)) {
+        return;
+    }
+    bool nvidia = has_nvidia_card(inspection);
+    for (const char *const *unit = vr_known_gpu_units(); *unit != NULL; unit++) {
+        if (nvidia || unit_holds(inspection->holders, *unit)) {
+            vr_host_state_set_unit(shape, *unit, false);
+        }
+    }
+}
+
+/* The pool that the guest's memory comes from, or NULL without huge pages. Owned. */
+static char *
+hugepage_path(const VrInspection *inspection)
+{
+    if (inspection->pages != VR_PAGES_2M && inspection->pages != VR_PAGES_1G) {
+        return NULL;
+    }
+    unsigned page_kib = inspection->pages == VR_PAGES_2M ? 2048 : 1048576;
+    int node = inspection->placement != NULL ? inspection->placement->node : -1;
+    return node >= 0
+               ? g_strdup_printf(
+                     "/sys/devices/system/node/node%d/hugepages/hugepages-%ukB/nr_hugepages", node,
+                     page_kib)
+               : g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%ukB/nr_hugepages", page_kib);
+}
+
+/* nr_hugepages counts all pages, free_hugepages beside it those that nobody uses: what is missing
+ * is added. */
+static bool
+reserve_hugepages(VrPreparation *preparation, const VrSysroot *root, const char *path,
+                  GError **error)
+{
+    const VrInspection *inspection = preparation->inspection;
+    const VrAttribute *pool = vr_host_state_attribute(preparation->before, path);
+    g_autofree char *directory = g_path_get_dirname(path);
+    g_autofree char *free_path = g_strdup_printf("%s/free_hugepages", directory);
+    g_autofree char *free_text = vr_sysroot_read(root, free_path, error);
+    uint64_t total = 0;
+    uint64_t unused = 0;
+    if (free_text == NULL) {
+        return false;
+    }
+    if (pool == NULL || pool->value == NULL ||
+        !vr_text_to_uint(pool->value, 0, UINT32_MAX, &total) ||
+        !vr_text_to_uint(free_text, 0, UINT32_MAX, &unused)) {
+        return vr_error_set(error, VR_ERROR_CORRUPT, "%s: not a number of pages", path);
+    }
+    uint64_t page_mib = inspection->pages == VR_PAGES_2M ? 2 : 1024;
+    uint64_t needed = (inspection->profile->memory_mib + page_mib - 1) / page_mib;
+    if (unused < needed) {
+        g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, total + needed - unused);
+        vr_host_state_set_attribute(preparation->wanted, VR_ATTRIBUTE_COUNT, NULL, path, value);
+    }
+    return true;
+}
+
+/* The first half of the way out: what commonly fails, or must be gone before the card is touched.
+ */
+static void
+make_reserved(VrPreparation *preparation)
+{
+    preparation->reserved = vr_host_state_copy(preparation->wanted);
+    for (guint i = 0; i < preparation->before->bindings->len; i++) {
+        const VrBinding *before = g_ptr_array_index(preparation->before->bindings, i);
+        VrBinding *binding = vr_host_state_binding(preparation->reserved, before->address);
+        g_free(binding->driver);
+        g_free(binding->driver_override);
+        binding->driver = g_strdup(before->driver);
+        binding->driver_override = g_strdup(before->driver_override);
+    }
+    for (guint i = 0; i < preparation->before->attributes->len; i++) {
+        const VrAttribute *before = g_ptr_array_index(preparation->before->attributes, i);
+        if (before->has_device) {
+            vr_host_state_set_attribute(preparation->reserved, before->kind, &before->device,
+                                        before->path, before->value);
+        }
+    }
+}
+
+static bool
+observe_and_plan(VrPreparation *preparation, VrSysroot *root, VrObserve observe, void *data,
+                 GError **error)
+{
+    const VrInspection *inspection = preparation->inspection;
+    g_autoptr(GArray) addresses = vr_devices_addresses(inspection->devices);
+    g_autoptr(VrHostState) shape = vr_host_state_shape(addresses);
+    g_autofree char *pool = hugepage_path(inspection);
+    add_units(shape, inspection, root);
+    if (pool != NULL) {
+        vr_host_state_set_attribute(shape, VR_ATTRIBUTE_COUNT, NULL, pool, NULL);
+    }
+    preparation->before = observe(data, shape, error);
+    if (preparation->before == NULL) {
+        return false;
+    }
+    preparation->wanted = vr_host_state_wanted(preparation->before);
+    if (pool != NULL && !reserve_hugepages(preparation, root, pool, error)) {
+        return false;
+    }
+    make_reserved(preparation);
+    vr_plan_free(preparation->plan);
+    preparation->plan = vr_plan_between(preparation->before, preparation->wanted);
+    return true;
+}
+
+VrPreparation *
+vr_preparation_make(VrSysroot *root, const VrProfile *profile, VrObserve observe, void *data,
+                    GError **error)
+{
+    g_autoptr(VrPreparation) preparation = g_new0(VrPreparation, 1);
+    preparation->plan = vr_plan_new();
+    preparation->inspection = vr_inspect(root, profile, error);
+    if (preparation->inspection == NULL) {
+        return NULL;
+    }
+    bool chosen =
+        preparation->inspection->devices != NULL && preparation->inspection->devices->len > 0;
+    if (chosen && !observe_and_plan(preparation, root, observe, data, error)) {
+        vr_error_prefix(error, "look at what '%s' would change", profile->name);
+        return NULL;
+    }
+    return g_steal_pointer(&preparation);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The guest: start it, watch it, bring it to its end. */
+#include "session_private.h"
+
+#include <vmrun/error.h>
+#include <vmrun/files.h>
+#include <vmrun/process.h>
+#include <vmrun/recovery.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* Right before the start the group is free unless somebody took it this very moment. */
+#define GROUP_FREE_MS 2000
+/* libvirt is asked once a minute: a paused guest, or one that is off while its QEMU stays, shows
+ * only there. */
+#define ASK_INTERVAL_MS 60000
+/* How long libvirt may take to write down why the domain ended. */
+#define REASON_TIMEOUT_MS 5000
+
+bool
+vr_session_block_signals(VrSession *session, GError **error)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    signal(SIGHUP, SIG_IGN); /* a closed terminal never ends a guest */
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0) {
+        return vr_error_set_errno(error, errno, "block signals");
+    }
+    session->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return session->signal_fd >= 0 || vr_error_set_errno(error, errno, "make a signalfd");
+}
+
+/* Memory is zeroed and pinned before the guest runs: about 1 s a GiB on a slow host. */
+static unsigned
+start_timeout_ms(const VrProfile *profile)
+{
+    uint64_t seconds =
+        profile->start_timeout_s != 0 ? profile->start_timeout_s : 120 + profile->memory_mib / 1024;
+    return (unsigned) seconds * 1000;
+}
+
+static bool
+follow_process(VrSession *session, int pid, GError **error)
+{
+    uint64_t start_time = vr_process_start_time(session->root, pid);
+    session->qemu_pidfd = vr_process_open(session->root, pid, start_time, error);
+    if (session->qemu_pidfd < 0) {
+        return vr_error_prefix(error, "QEMU ended right after its start");
+    }
+    session->journal->qemu_pid = pid;
+    session->journal->qemu_start_time = start_time;
+    session->status->qemu_pid = pid;
+    session->status->qemu_start_time = start_time;
+    g_free(session->status->domain);
+    session->status->domain = g_strdup(session->journal->domain_uuid);
+    return true;
+}
+
+/* The start failed or was never answered: whatever libvirt made of it must be gone before the card
+ * goes back. */
+static void
+clean_up_domain(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    if (!vr_domain_destroy(session->domain, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "clean up after the failed start: %s",
+                       error->message);
+    }
+}
+
+/* Directories that the domain's files go to. */
+static bool
+make_places(VrSession *session, GError **error)
+{
+    return vr_sysroot_make_directory(session->root, "/var/lib/vmrun/nvram", 0711, error) &&
+           vr_sysroot_make_directory(session->root, "/var/lib/vmrun/log", 0711, error);
+}
+
+bool
+vr_session_start(VrSession *session, GError **error)
+{
+    int pid = 0;
+    const VrInspection *inspection = session->preparation->inspection;
+    if (!make_places(session, error) ||
+        !vr_wait_for_groups(session->root, session->journal->before, GROUP_FREE_MS, error) ||
+        !vr_session_set_phase(session, VR_PHASE_STARTING, error)) {
+        return false;
+    }
+    vr_session_set_state(session, VR_STATE_STARTING, "starting the guest");
+    vr_session_say(session, VR_STAGE_BEGIN, "starting the guest");
+    session->log_offset = vr_domain_log_size(session->domain);
+    if (!vr_domain_start(session->domain, inspection->xml, start_timeout_ms(session->profile), &pid,
+                         error) ||
+        !follow_process(session, pid, error)) {
+        clean_up_domain(session);
+        return vr_error_prefix(error, "start the guest of '%s'", session->profile->name);
+    }
+    if (!vr_session_set_phase(session, VR_PHASE_RUNNING, error)) {
+        clean_up_domain(session);
+        return vr_error_prefix(error, "record the running guest");
+    }
+    vr_session_set_state(session, VR_STATE_RUNNING, NULL);
+    vr_session_say(session, VR_STAGE_DONE, "guest started (QEMU is process %d)", pid);
+    vr_domain_rest(session->domain);
+    return true;
+}
+
+static void
+ask_to_shut_down(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    vr_session_set_state(session, VR_STATE_STOPPING, "the guest was asked to shut down");
+    vr_session_say(session, VR_STAGE_BEGIN, "asking the guest to shut down");
+    if (!vr_domain_shutdown(session->domain, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "ask the guest to shut down: %s", error->message);
+    }
+    vr_domain_rest(session->domain);
+}
+
+static void
+power_off(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    vr_session_set_state(session, VR_STATE_STOPPING, "powering the guest off");
+    vr_session_say(session, VR_STAGE_BEGIN, "powering the guest off");
+    if (!vr_domain_destroy(session->domain, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "power the guest off: %s", error->message);
+    }
+    vr_domain_rest(session->domain);
+}
+
+static void
+handle_stop_request(VrSession *session)
+{
+    if (session->shutdown_requests++ > 0) {
+        vr_session_say(
+            session, VR_STAGE_NOTE,
+            "still waiting for the guest; to power it off now: vmrun stop %s --force --timeout 1",
+            session->profile->name);
+        return;
+    }
+    session->shutdown_deadline =
+        g_get_monotonic_time() + (int64_t) session->profile->stop_timeout_s * G_USEC_PER_SEC;
+    ask_to_shut_down(session);
+}
+
+static void
+handle_signals(VrSession *session)
+{
+    struct signalfd_siginfo info;
+    while (read(session->signal_fd, &info, sizeof info) == (ssize_t) sizeof info) {
+        if (info.ssi_signo == SIGUSR1) {
+            power_off(session);
+        } else {
+            handle_stop_request(session);
+        }
+    }
+}
+
+/* The guest did not shut down in time. It is powered off only if somebody said so. */
+static void
+handle_shutdown_deadline(VrSession *session)
+{
+    session->shutdown_deadline = 0;
+    if (session->force_at_deadline) {
+        power_off(session);
+        return;
+    }
+    session->detached = session->finishing;
+    vr_session_set_state(session, VR_STATE_RUNNING, "the guest was asked to shut down and did not");
+    vr_session_say(session, VR_STAGE_WARNING,
+                   "the guest did not shut down; it is left running. Ask again, or power it off: "
+                   "vmrun stop %s --force",
+                   session->profile->name);
+    session->shutdown_requests = 0;
+}
+
+/*
+ * QEMU is started with -no-shutdown: if libvirt missed the guest's power-off, its process stays.
+ * And a guest that was paused by an error of a device or a full disk looks alive from here.
+ */
+static void
+ask_libvirt(VrSession *session)
+{
+    VrDomainState state = VR_DOMAIN_RUNNING;
+    int pid = 0;
+    g_autoptr(GError) error = NULL;
+    if (!vr_domain_state(session->domain, &state, &pid, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "libvirt does not answer (the guest goes on): %s",
+                       error->message);
+    } else if (state == VR_DOMAIN_OFF) {
+        power_off(session);
+    } else if (state == VR_DOMAIN_PAUSED) {
+        vr_session_say(session, VR_STAGE_WARNING, "the guest is paused; libvirt's log says why");
+    }
+    vr_domain_rest(session->domain);
+}
+
+/* Milliseconds until the next thing to do. */
+static int
+next_timeout_ms(const VrSession *session, int64_t next_ask)
+{
+    int64_t next = next_ask;
+    if (session->shutdown_deadline != 0 && session->shutdown_deadline < next) {
+        next = session->shutdown_deadline;
+    }
+    int64_t left_ms = (next - g_get_monotonic_time() + 999) / 1000;
+    return left_ms > 0 ? (int) left_ms : 0;
+}
+
+static void
+wait_for_end(VrSession *session)
+{
+    int64_t next_ask = g_get_monotonic_time() + (int64_t) ASK_INTERVAL_MS * 1000;
+    while (!session->detached) {
+        struct pollfd wait[] = {
+            {.fd = session->qemu_pidfd, .events = POLLIN},
+            {.fd = session->signal_fd, .events = POLLIN},
+        };
+        int ready = poll(wait, G_N_ELEMENTS(wait), next_timeout_ms(session, next_ask));
+        if (ready > 0 && wait[0].revents != 0) {
+            return;
+        }
+        if (ready > 0) {
+            handle_signals(session);
+        }
+        int64_t now = g_get_monotonic_time();
+        if (session->shutdown_deadline != 0 && now >= session->shutdown_deadline) {
+            handle_shutdown_deadline(session);
+        }
+        if (now >= next_ask) {
+            ask_libvirt(session);
+            next_ask = g_get_monotonic_time() + (int64_t) ASK_INTERVAL_MS * 1000;
+        }
+    }
+}
+
+/* libvirt writes its reason a moment after QEMU is gone. */
+static char *
+wait_for_reason(const VrSession *session)
+{
+    int64_t deadline = g_get_monotonic_time() + (int64_t) REASON_TIMEOUT_MS * 1000;
+    char *reason = vr_domain_end_reason(session->domain, session->log_offset);
+    while (reason == NULL && g_get_monotonic_time() < deadline) {
+        g_usleep(20000);
+        reason = vr_domain_end_reason(session->domain, session->log_offset);
+    }
+    return reason;
+}
+
+/* A guest that powered off by itself is success, so is one that was powered off on demand. */
+static bool
+judge_end(const VrSession *session, GError **error)
+{
+    g_autofree char *reason = wait_for_reason(session);
+    if (g_strcmp0(reason, "shutdown") == 0 || g_strcmp0(reason, "destroyed") == 0) {
+        vr_session_say(session, VR_STAGE_DONE, "guest is off");
+        return true;
+    }
+    return vr_error_set(error, VR_ERROR_FAILED,
+                        "QEMU ended under the running guest (%s); its log is %s",
+                        reason != NULL ? reason : "libvirt gives no reason",
+                        "/var/lib/vmrun/log and libvirt's log of the domain");
+}
+
+static bool
+follow_adopted(VrSession *session, GError **error)
+{
+    const VrJournal *journal = session->journal;
+    session->qemu_pidfd =
+        vr_process_open(session->root, journal->qemu_pid, journal->qemu_start_time, error);
+    session->status->qemu_pid = journal->qemu_pid;
+    session->status->qemu_start_time = journal->qemu_start_time;
+    session->status->domain = g_strdup(journal->domain_uuid);
+    vr_session_set_state(session, VR_STATE_RUNNING, "taken over from a supervisor that died");
+    if (session->qemu_pidfd >= 0 && session->shutdown_requests > 0) {
+        ask_to_shut_down(session);
+    }
+    return session->qemu_pidfd >= 0;
+}
+
+bool
+vr_session_watch(VrSession *session, GError **error)
+{
+    if (session->adopted) {
+        g_autoptr(GError) connect_error = NULL;
+        if (!vr_domain_connect(session->domain, &connect_error)) {
+            vr_session_say(session, VR_STAGE_WARNING, "%s", connect_error->message);
+        }
+        if (!follow_adopted(session, error)) {
+            g_clear_error(error); /* it ended just now: that is what we were waiting for */
+            return true;
+        }
+    }
+    vr_session_say(session, VR_STAGE_NOTE, "'%s' is running; stop it with: vmrun stop %s",
+                   session->profile->name, session->profile->name);
+    wait_for_end(session);
+    if (session->detached) {
+        return vr_error_set(error, VR_ERROR_TIMED_OUT, "the guest is left running");
+    }
+    return judge_end(session, error);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The parts of a session, shared by session.c (the story), session_take.c, session_guest.c and
+ * session_back.c. */
+#pragma once
+
+#include <vmrun/domain.h>
+#include <vmrun/journal.h>
+#include <vmrun/lock.h>
+#include <vmrun/preparation.h>
+#include <vmrun/session.h>
+#include <vmrun/status.h>
+#include <vmrun/worker.h>
+
+typedef struct {
+    VrSysroot *root;
+    const VrProfile *profile;
+    const VrListener *listener;
+
+    VrLock *lock;               /* of the profile, for the whole session */
+    VrPreparation *preparation; /* NULL when adopted */
+    VrJournal *journal;         /* NULL until the devices are claimed */
+    VrStatus *status;           /* what others can read about us */
+    VrMover *mover;             /* moves devices in a worker */
+    VrDomain *domain;
+
+    int signal_fd;
+    int qemu_pidfd;            /* -1: no guest */
+    int64_t log_offset;        /* where this run begins in libvirt's log of the domain */
+    int64_t shutdown_deadline; /* monotonic, microseconds; 0: nobody asked */
+    unsigned shutdown_requests;
+    bool adopted; /* the guest of a session whose supervisor died */
+    bool force_at_deadline;
+    bool finishing; /* vr_session_finish: at the deadline, power off or leave */
+    bool detached;  /* the guest is left running: nothing is given back */
+} VrSession;
+
+/* Say something to the listener; vr_session_say(session, VR_STAGE_DONE, "…"). */
+void vr_session_say(const VrSession *session, VrStage stage, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* Write the status file; failing to is only worth a warning. */
+void vr_session_set_state(VrSession *session, VrState state, const char *message);
+
+/* Make the journal's next phase durable. */
+bool vr_session_set_phase(VrSession *session, VrPhase phase, GError **error);
+
+/* session_take.c: lock → recover → inspect → journal → take */
+bool vr_session_recover(VrSession *session, GError **error);
+bool vr_session_inspect(VrSession *session, GError **error);
+bool vr_session_take(VrSession *session, GError **error);
+
+/* session_guest.c: start and watch */
+bool vr_session_start(VrSession *session, GError **error);
+bool vr_session_watch(VrSession *session, GError **error);
+bool vr_session_block_signals(VrSession *session, GError **error);
+
+/* session_back.c: give back */
+bool vr_session_give_back(VrSession *session, GError **error);
+
+/*
+ * Wait until no IOMMU group of the journal's devices is in use, at most timeout_ms.
+ * VR_ERROR_DEVICE_BUSY names group and holder.
+ */
+bool vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned timeout_ms,
+                        GError **error);

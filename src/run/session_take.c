@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The way out: recover, inspect, journal, take. */
+#include "session_private.h"
+
+#include <vmrun/apply.h>
+#include <vmrun/error.h>
+#include <vmrun/files.h>
+#include <vmrun/gpu_users.h>
+#include <vmrun/recovery.h>
+
+/* Two starts at the same moment: the second waits for the first one's claim, which takes well under
+ * a second. */
+#define CLAIM_TIMEOUT_MS 30000
+
+/* Journals of other profiles whose session died may hold the very card: they go back first. A
+ * failure is theirs, not ours. */
+static void
+recover_others(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) profiles = vr_journal_profiles(session->root, &error);
+    if (profiles == NULL) {
+        vr_session_say(session, VR_STAGE_WARNING, "%s", error->message);
+        return;
+    }
+    for (guint i = 0; i < profiles->len; i++) {
+        const char *other = g_ptr_array_index(profiles, i);
+        VrRecovery recovery = VR_RECOVERY_NOTHING;
+        VrRecoveryOptions options = {0};
+        g_autoptr(GError) failure = NULL;
+        if (g_str_equal(other, session->profile->name) ||
+            vr_lock_is_held(session->root, other, NULL)) {
+            continue;
+        }
+        if (!vr_recover(session->root, other, &options, session->listener, &recovery, NULL,
+                        &failure)) {
+            vr_session_say(session, VR_STAGE_WARNING, "%s: %s", other, failure->message);
+        } else if (recovery == VR_RECOVERY_RESTORED) {
+            vr_session_say(session, VR_STAGE_DONE, "gave back what a dead session of '%s' had left",
+                           other);
+        }
+    }
+}
+
+/* Take over a guest whose supervisor died: the journal knows everything that the way back needs. */
+static void
+adopt(VrSession *session, VrJournal *journal)
+{
+    session->adopted = true;
+    session->journal = journal;
+    session->status->since = journal->since;
+    session->domain = vr_domain_new(session->root, journal->uri, journal->profile,
+                                    journal->domain_uuid, journal->boot_id);
+    session->log_offset = vr_domain_log_size(session->domain);
+}
+
+bool
+vr_session_recover(VrSession *session, GError **error)
+{
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {.have_lock = true};
+    VrJournal *journal = NULL;
+    recover_others(session);
+    if (!vr_recover(session->root, session->profile->name, &options, session->listener, &recovery,
+                    &journal, error)) {
+        return vr_error_prefix(error, "an earlier session of '%s'", session->profile->name);
+    }
+    if (recovery == VR_RECOVERY_ALIVE) {
+        adopt(session, journal);
+        vr_session_say(session, VR_STAGE_NOTE,
+                       "the guest of '%s' is running already; taking it over",
+                       session->profile->name);
+        return true;
+    }
+    vr_journal_free(journal);
+    if (recovery == VR_RECOVERY_RESTORED) {
+        vr_session_say(session, VR_STAGE_DONE, "gave back what an earlier session had left");
+    }
+    return true;
+}
+
+static VrHostState *
+observe_in_worker(void *data, const VrHostState *shape, GError **error)
+{
+    const VrExecutor *executor = vr_mover_executor(data);
+    return executor->observe(executor->data, shape, error);
+}
+
+/* At most one open journal may name a function: a second session would give back to the wrong
+ * state. */
+static bool
+check_claims(const VrSession *session, const GArray *addresses, GError **error)
+{
+    g_autoptr(GPtrArray) profiles = vr_journal_profiles(session->root, error);
+    if (profiles == NULL) {
+        return false;
+    }
+    for (guint i = 0; i < profiles->len; i++) {
+        const char *name = g_ptr_array_index(profiles, i);
+        g_autoptr(VrJournal) journal = vr_journal_read(session->root, name, error);
+        if (journal == NULL) {
+            return vr_error_prefix(error, "look whether '%s' holds the card", name);
+        }
+        for (guint k = 0; k < addresses->len; k++) {
+            VrPciAddress address = g_array_index(addresses, VrPciAddress, k);
+            if (vr_host_state_binding(journal->before, address) != NULL) {
+                g_autofree char *text = vr_pci_address_format(address);
+                return vr_error_set(
+                    error, VR_ERROR_BUSY,
+                    "%s belongs to the session of '%s'; end that first: vmrun stop %s, or if it "
+                    "is dead: vmrun restore %s",
+                    text, name, name, name);
+            }
+        }
+    }
+    return true;
+}
+
+/* Blockers, all of them, end here. */
+static bool
+report_findings(VrSession *session, GError **error)
+{
+    const VrReport *report = session->preparation->inspection->report;
+    if (session->listener != NULL && session->listener->report != NULL) {
+        session->listener->report(session->listener->data, report);
+    }
+    int status = vr_report_exit_status(report);
+    if (status == 0) {
+        return true;
+    }
+    unsigned blockers = 0;
+    for (guint i = 0; i < report->findings->len; i++) {
+        const VrFinding *finding = g_ptr_array_index(report->findings, i);
+        blockers += finding->severity == VR_SEVERITY_BLOCKER;
+    }
+    return vr_error_set(
+        error, (VrError) status, "'%s' was not started: %u %s in the way; nothing was changed",
+        session->profile->name, blockers, blockers == 1 ? "thing is" : "things are");
+}
+
+static VrJournal *
+journal_for(const VrSession *session)
+{
+    const VrInspection *inspection = session->preparation->inspection;
+    VrJournal *journal = vr_journal_new(session->profile->name);
+    g_free(journal->boot_id);
+    journal->boot_id = g_strdup(inspection->facts->boot_id);
+    journal->uri = g_strdup(inspection->uri);
+    journal->domain_uuid = g_strdup(inspection->identity->uuid);
+    journal->since = session->status->since;
+    journal->keep = session->profile->after_stop == VR_AFTER_KEEP;
+    vr_host_state_free(journal->before);
+    journal->before = vr_host_state_copy(session->preparation->before);
+    return journal;
+}
+
+/* Under the global lock: nobody else claims between our look and our record. */
+static bool
+claim(VrSession *session, GError **error)
+{
+    g_autoptr(GArray) addresses = vr_devices_addresses(session->preparation->inspection->devices);
+    if (!check_claims(session, addresses, error)) {
+        return false;
+    }
+    const VrInspection *inspection = session->preparation->inspection;
+    session->domain = vr_domain_new(session->root, inspection->uri, session->profile->name,
+                                    inspection->identity->uuid, inspection->facts->boot_id);
+    if (!vr_domain_check_free(session->domain, addresses, error) ||
+        !vr_identity_store(session->root, session->profile->name, inspection->identity, error)) {
+        return false;
+    }
+    session->journal = journal_for(session);
+    if (!vr_journal_write(session->root, session->journal, error)) {
+        g_clear_pointer(&session->journal, vr_journal_free);
+        vr_error_recode(error, VR_ERROR_FAILED);
+        return vr_error_prefix(error, "the journal cannot be written, so nothing was changed");
+    }
+    return true;
+}
+
+bool
+vr_session_inspect(VrSession *session, GError **error)
+{
+    g_autoptr(VrLock) global = vr_lock_take(session->root, NULL, CLAIM_TIMEOUT_MS, NULL, error);
+    if (global == NULL) {
+        return vr_error_prefix(error, "wait for another start to claim its devices");
+    }
+    vr_session_say(session, VR_STAGE_BEGIN, "checking this computer for '%s'",
+                   session->profile->name);
+    session->mover = vr_mover_new(session->root, session->listener);
+    session->preparation = vr_preparation_make(session->root, session->profile, observe_in_worker,
+                                               session->mover, error);
+    if (session->preparation == NULL || !report_findings(session, error)) {
+        return false;
+    }
+    if (!claim(session, error)) {
+        return false;
+    }
+    vr_session_say(session, VR_STAGE_DONE, "checks passed; %u steps planned",
+                   session->preparation->plan->steps->len);
+    return true;
+}
+
+/* Stopping a daemon must really have freed the card, and nobody may have opened it since the
+ * checks. */
+static bool
+check_holders_again(const VrSession *session, GError **error)
+{
+    const VrInspection *inspection = session->preparation->inspection;
+    g_autoptr(GPtrArray) functions = vr_devices_functions(inspection->devices);
+    g_autoptr(VrHolders) holders = vr_gpu_users_find(inspection->facts, functions);
+    if (holders->holders->len == 0) {
+        return true;
+    }
+    const VrHolder *holder = g_ptr_array_index(holders->holders, 0);
+    g_autofree char *address = vr_pci_address_format(holder->device);
+    return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
+                        "%s is held by %s%s%s (process %d) through %s; end it first", address,
+                        holder->command != NULL ? holder->command : "the host",
+                        holder->unit != NULL ? " of " : "",
+                        holder->unit != NULL ? holder->unit : "", holder->pid, holder->node);
+}
+
+bool
+vr_session_take(VrSession *session, GError **error)
+{
+    const VrPreparation *preparation = session->preparation;
+    const VrExecutor *executor = vr_mover_executor(session->mover);
+    for (guint i = 0; i < session->journal->before->bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(session->journal->before->bindings, i);
+        g_ptr_array_add(session->status->devices, vr_pci_address_format(binding->address));
+    }
+    vr_mover_set_journal(session->mover, session->journal);
+    vr_session_set_state(session, VR_STATE_STARTING, "taking the card");
+    return vr_apply(executor, preparation->reserved, true, NULL, error) &&
+           check_holders_again(session, error) &&
+           vr_apply(executor, preparation->wanted, true, NULL, error);
+}
