@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vmrun: build, test, install. `make help` lists the targets.
+#
+# Everything that is made goes below build/; each variant has a directory of its own.
+
+# --- settings -------------------------------------------------------------------------------------
+
+VERSION = 0.1.0
+
+# systemd, polkit and the shells look below both /usr and /usr/local; packages set PREFIX=/usr.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+CFLAGS ?= -O2 -g
+VARIANT ?= normal
+BUILD ?= build/$(VARIANT)
+FUZZ_SECONDS ?= 20
+
+# CI sets it: on a user's newer compiler a new warning must not stop the build.
+WERROR ?= 0
+
+# --- flags: CFLAGS and LDFLAGS are the user's and stay as they are --------------------------------
+
+PACKAGES = glib-2.0 json-glib-1.0 libpci libkmod libudev libxml-2.0 smartcols libsystemd
+LIBRARY_CFLAGS := $(shell pkg-config --silence-errors --cflags $(PACKAGES) libvirt)
+LIBRARY_LIBS := $(shell pkg-config --silence-errors --libs $(PACKAGES))
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
+	-Wformat=2 -Wundef -Wvla -Wswitch-enum -Wcast-align -Wpointer-arith \
+	-Wold-style-definition -Wnull-dereference
+
+VR_CPPFLAGS = -Iinclude -Isrc -D_GNU_SOURCE -DVR_VERSION='"$(VERSION)"' \
+	-DVR_PROFILE_DIR='"$(PREFIX)/share/vmrun/profiles"' \
+	-DGLIB_VERSION_MIN_REQUIRED=GLIB_VERSION_2_74 -DGLIB_VERSION_MAX_ALLOWED=GLIB_VERSION_2_74
+VR_CFLAGS = -std=gnu11 $(WARNINGS) $(VR_CPPFLAGS) $(LIBRARY_CFLAGS) $(VARIANT_CFLAGS)
+VR_LDFLAGS = -Wl,--as-needed $(VARIANT_CFLAGS)
+# libvirt is not here: the worker opens it when it needs it.
+VR_LIBS = $(LIBRARY_LIBS)
+
+ifeq ($(WERROR),1)
+VR_CFLAGS += -Werror
+endif
+ifeq ($(VARIANT),asan)
+VARIANT_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+ifeq ($(VARIANT),fuzz)
+CC = clang
+VARIANT_CFLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+endif
+
+# --- sources: every file by name, layer by layer --------------------------------------------------
+
+BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
+
+HOST_SOURCES = $(addprefix src/host/, pci_address.c)
+
+PLAN_SOURCES = $(addprefix src/plan/, report.c)
+
+RUN_SOURCES = $(addprefix src/run/, )
+
+CLI_SOURCES = $(addprefix src/cli/, commands.c main.c print.c)
+
+SUPPORT_SOURCES = $(sort $(wildcard tests/support/*.c))
+TEST_SOURCES = $(sort $(wildcard tests/unit/test_*.c tests/contract/*.c))
+FUZZ_SOURCES = $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+LIBRARY_SOURCES = $(BASE_SOURCES) $(HOST_SOURCES) $(PLAN_SOURCES) $(RUN_SOURCES)
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+LIBRARY = $(BUILD)/libvmrun.a
+PROGRAM = $(BUILD)/vmrun
+TESTS = $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
+FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
+
+# --- building -------------------------------------------------------------------------------------
+
+ifneq ($(V),1)
+Q = @
+say = @echo "  $(1)	$(2)"
+endif
+
+.PHONY: all
+all: $(PROGRAM) ## build vmrun (the default); V=1 shows the commands, WERROR=1 is strict
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(VR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIBRARY): $(call objects,$(LIBRARY_SOURCES))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(PROGRAM): $(call objects,$(CLI_SOURCES)) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+
+$(TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+
+$(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(VR_LDFLAGS) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+
+# Changes only when the flags do, and then everything is made again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(VR_CFLAGS) $(CPPFLAGS) $(CFLAGS))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+.PHONY: FORCE
+FORCE:
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(LIBRARY_SOURCES) $(CLI_SOURCES) $(SUPPORT_SOURCES) \
+	$(TEST_SOURCES) $(FUZZ_SOURCES))
+
+# --- checking -------------------------------------------------------------------------------------
+
+# With RESULTS set, the counts of each run are added to that file: `make check` ends with their sum.
+RUN_TESTS = VMRUN=$(abspath $(PROGRAM)) tests/run-tests
+FAST_STAGES = lint check-unit check-golden check-cli
+STAGES = $(FAST_STAGES) check-asan check-valgrind check-emulated
+
+.PHONY: check check-fast
+check: ## install what is needed, then run every test; ends with "N passed, N failed"
+	@tests/install-packages build check emulated-host
+	+@tests/run-stages $(STAGES)
+
+check-fast: ## the same without sanitisers, valgrind and the emulated host; under a minute
+	@tests/install-packages build check
+	+@tests/run-stages $(FAST_STAGES)
+
+.PHONY: tests lint check-unit check-golden check-cli check-asan check-valgrind check-emulated
+tests: $(TESTS)
+
+lint: ## layers, headers, sizes, words, cppcheck, format
+	@$(RUN_TESTS) --plain --name lint $(sort $(wildcard tests/lint/*.sh))
+
+check-unit: tests ## unit tests, and the contract test on the fake kernel
+	@$(RUN_TESTS) --name unit $(TESTS)
+
+check-golden: $(PROGRAM) ## what vmrun says about recorded hosts, beside what it said before
+	@$(RUN_TESTS) --name golden $(sort $(wildcard tests/golden/*.sh))
+
+check-cli: $(PROGRAM) ## the command line: options, errors, exit statuses
+	@$(RUN_TESTS) --name cli $(sort $(wildcard tests/cli/*.sh))
+
+check-asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory VARIANT=asan CFLAGS='-O1 -g' tests
+	@$(RUN_TESTS) --name asan $(patsubst %.c,build/asan/%,$(TEST_SOURCES))
+
+check-valgrind: tests ## unit tests under valgrind's memory checker
+	@$(RUN_TESTS) --name valgrind --wrap tests/valgrind $(TESTS)
+
+check-emulated: $(PROGRAM) ## whole sessions in an emulated computer with an IOMMU and a card
+	@$(RUN_TESTS) --name emulated-host --live tests/emulated-host/check
+
+.PHONY: golden-update bench fuzz demo
+golden-update: $(PROGRAM) ## accept what vmrun says now; review the diff before you commit it
+	@for script in $(sort $(wildcard tests/golden/*.sh)); do \
+		VMRUN=$(abspath $(PROGRAM)) GOLDEN_UPDATE=1 $$script || exit 1; done
+
+bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree
+	@VMRUN=$(abspath $(PROGRAM)) tests/bench/gpus.sh
+
+fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
+	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+demo: ## a whole session in an emulated computer, live; installs what it needs
+	@tests/install-packages build emulated-host
+	@$(MAKE) --no-print-directory all
+	@tests/emulated-host/demo
+
+FORMATTED = $(wildcard include/vmrun/*.h src/*/*.[ch] tests/*/*.[ch])
+.PHONY: format format-check
+format: ## let clang-format lay out all C sources
+	@clang-format-14 -i $(FORMATTED)
+
+format-check: ## say what it would change
+	@tests/lint/format.sh
+
+# --- installing -----------------------------------------------------------------------------------
+
+.PHONY: install uninstall clean help
+install: $(PROGRAM) ## install below DESTDIR and PREFIX; refuses to overwrite a foreign file
+	@src/data/install $(PROGRAM) "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## remove exactly what install has put there
+	@src/data/uninstall "$(DESTDIR)" "$(PREFIX)"
+
+clean: ## remove what was built (what was downloaded for the emulated host stays)
+	rm -rf build/normal build/asan build/fuzz build/results
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r a b; \
+		do printf '  %-16s %s\n' "$$a" "$$b"; done
