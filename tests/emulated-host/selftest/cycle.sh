@@ -47,7 +47,7 @@ assert_guest_card "$log" 1234:1111 8086:2668
 equal "booted by UEFI" yes "$(guest_report "$log" uefi)"
 assert_guest_kvm "$log" hidden
 pci_snapshot "$eh_work/after"
-diff "$eh_work/before" "$eh_work/after"
+assert_same_snapshot "$eh_work/before" "$eh_work/after"
 keep "$eh_work"
 note "done"
 finish
