@@ -1,0 +1,101 @@
+#!/bin/bash
+# Every way in which a session ends, without waiting for a guest's operating system: left running, powered off, QEMU killed, start
+# failed, supervisor killed, host driver that does not come back.
+# machine: card
+# init: shell
+# deadline: 300
+. "$EMULATED_HOST_LIB"
+. "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
+install_vmrun
+virtlogd -d
+libvirtd -d
+disk=$(guest_disk stay guest)
+profile gaming '[gpu]' 'device=auto'
+pci_snapshot "$eh_work/before"
+
+expect_host_as_before() {
+	pci_snapshot "$eh_work/after"
+	assert_same_snapshot "$eh_work/before" "$eh_work/after"
+	check "nothing is on record ($1)" test ! -e /var/lib/vmrun/journal/gaming.conf
+	check "QEMU is gone ($1)" qemu_is_gone gaming
+}
+
+note 'a guest that does not shut down is left running, and powered off only when told to'
+start_in_background gaming
+wait_for_state gaming running
+for address in $(card_functions); do
+	equal "$address while the guest runs" vfio-pci "$(pci_driver "$address")"
+done
+run_vmrun run gaming --foreground --color=never
+equal 'a second start of the same profile is busy' 7 "$status"
+run_vmrun restore gaming
+equal 'restore does not touch a running session' 7 "$status"
+run_vmrun restore gaming --if-idle
+equal 'and is silent success for a unit' 0 "$status"
+run_vmrun stop gaming --timeout 1
+equal 'stop at its timeout' 3 "$status"
+check 'the guest is left running' test -n "$(qemu_pid gaming)"
+run_vmrun stop gaming --force --timeout 1
+equal 'stop --force' 0 "$status"
+end_of_supervisor
+equal 'exit status of the supervisor after a forced stop' 0 "$status"
+expect_host_as_before 'forced stop'
+
+note 'QEMU dies under the guest'
+start_in_background gaming
+wait_for_state gaming running
+kill -9 "$(qemu_pid gaming)"
+end_of_supervisor
+equal 'exit status when QEMU was killed' 1 "$status"
+expect_host_as_before 'QEMU killed'
+
+note 'the supervisor dies; the guest goes on and is brought to its end by another'
+start_in_background gaming
+wait_for_state gaming running
+kill -9 "$supervisor"
+end_of_supervisor
+check 'the guest goes on' test -n "$(qemu_pid gaming)"
+check 'it counts as running' state_is gaming running
+run_vmrun restore gaming
+equal 'restore does not touch a living guest' 7 "$status"
+check 'the guest still goes on' test -n "$(qemu_pid gaming)"
+run_vmrun stop gaming --force --timeout 1
+equal 'stop takes the guest over' 0 "$status"
+expect_host_as_before 'supervisor killed'
+
+note 'everything dies; restore brings the card back'
+start_in_background gaming
+wait_for_state gaming running
+kill -9 "$supervisor" "$(qemu_pid gaming)"
+end_of_supervisor
+wait_until 20 group_is_free "$(group_of "$(card_address)")"
+run_vmrun status gaming
+check 'it needs a restore' state_is gaming needs-restore
+run_vmrun restore gaming
+equal 'restore' 0 "$status"
+expect_host_as_before 'all killed'
+
+note 'the start fails after the card was taken'
+profile gaming '[gpu]' 'device=auto' '[boot]' "kernel=$eh_work/not-a-kernel"
+echo 'this is no kernel' >"$eh_work/not-a-kernel"
+run_vmrun gaming --foreground --color=never
+equal 'exit status of a failed start' 4 "$status"
+expect_host_as_before 'failed start'
+
+note 'the host driver refuses to come back'
+profile gaming '[gpu]' 'device=auto'
+start_in_background gaming
+wait_for_state gaming running
+rmmod snd_hda_intel
+echo 'install snd_hda_intel /bin/false' >/etc/modprobe.d/broken.conf
+run_vmrun stop gaming --force --timeout 1
+equal 'stop says that something is missing' 9 "$status"
+contains 'it names the function' "$output" "$(card_functions | sed -n 2p)"
+end_of_supervisor
+equal 'exit status of the supervisor' 9 "$status"
+equal 'the display came back nevertheless' "$(sed -n "s/^$(card_address) driver //p" "$eh_work/before")" "$(pci_driver "$(card_address)")"
+rm /etc/modprobe.d/broken.conf
+run_vmrun restore gaming
+equal 'restore, once the driver can be loaded again' 0 "$status"
+expect_host_as_before 'host driver refused'
+finish
