@@ -52,13 +52,14 @@ endif
 
 BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
 
-HOST_SOURCES = $(addprefix src/host/, pci_address.c)
+HOST_SOURCES = $(addprefix src/host/, host_facts.c iommu_groups.c pci_address.c pci_devices.c \
+	pci_names.c)
 
-PLAN_SOURCES = $(addprefix src/plan/, report.c)
+PLAN_SOURCES = $(addprefix src/plan/, gpu.c gpu_survey.c gpu_words.c report.c)
 
 RUN_SOURCES = $(addprefix src/run/, )
 
-CLI_SOURCES = $(addprefix src/cli/, commands.c main.c print.c)
+CLI_SOURCES = $(addprefix src/cli/, cmd_gpus.c commands.c main.c print.c)
 
 SUPPORT_SOURCES = $(sort $(wildcard tests/support/*.c))
 TEST_SOURCES = $(sort $(wildcard tests/unit/test_*.c tests/contract/*.c))

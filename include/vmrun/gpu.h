@@ -28,6 +28,8 @@ typedef struct {
     VrTristate isolated;     /* nothing in the way; unknown when a group is unknown */
     VrTristate boot_display; /* the firmware's console */
     bool integrated;         /* part of the processor or chipset */
+    bool ids_ambiguous;      /* a function that goes has the same vendor:device as one that stays:
+                                only an address tells them apart */
     GPtrArray *problems;     /* static strings, in a fixed order */
 } VrGpu;
 
@@ -45,9 +47,15 @@ void vr_gpu_free(VrGpu *gpu);
 bool vr_gpu_is_usable(const VrGpu *gpu);
 bool vr_gpu_has_problem(const VrGpu *gpu, const char *problem);
 
+/* One sentence for people about a problem of vr_gpu_has_problem(), and what to do. Static; never
+ * NULL. */
+const char *vr_gpu_problem_meaning(const char *problem);
+const char *vr_gpu_problem_advice(const char *problem);
+
 /*
  * The same judgement for any other function that a profile names under [pci NAME]: the function
- * with all endpoints of its group. A whole function goes with its group. Owned; NULL if there is no
- * such address.
+ * goes with all endpoints of its group; in the way are a graphics card among them and what the host
+ * cannot lose (critical uses, if the facts have them). A display is judged as a card. Owned; NULL
+ * if there is no such address.
  */
 VrGpu *vr_gpu_judge_function(const VrHostFacts *facts, VrPciAddress address);

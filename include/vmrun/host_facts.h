@@ -67,6 +67,9 @@ typedef struct {
                       keyboard */
 } VrDeviceUse;
 
+/* Opaque: see host/pci_names.c. */
+typedef struct _VrPciNames VrPciNames;
+
 typedef struct {
     VrSysroot *root;
     unsigned mask;
@@ -77,15 +80,17 @@ typedef struct {
     bool iommu_in_firmware_tables; /* an ACPI table DMAR or IVRS is there */
     char *functions_error;         /* the directory could not be listed */
 
-    /* VR_FACTS_NAMES: full address text -> "NVIDIA Corporation GA104 [GeForce RTX 3070]" */
+    /* VR_FACTS_NAMES: "10de:2484" -> "NVIDIA Corporation GA104 [GeForce RTX 3070]", filled by
+     * vr_host_facts_name() as names are asked for, out of a database that is mapped, not read */
     GHashTable *names;
+    VrPciNames *name_database;
 
     /* VR_FACTS_KERNEL */
     GPtrArray *parameters; /* VrKernelParameter */
     char *kernel_release;
-    VrTristate interrupt_remapping; /* IR- chips in /proc/interrupts, or allow_unsafe_interrupts */
-    bool unsafe_interrupts;
-    char *vfio_pci_ids; /* parameter of the loaded module, "" or NULL */
+    VrTristate interrupt_remapping; /* chips that remap in /proc/interrupts */
+    bool unsafe_interrupts;         /* VFIO was told to do without (allow_unsafe_interrupts) */
+    char *vfio_pci_ids;             /* parameter of the loaded module, "" or NULL */
     VrModuleState vfio_pci;
     char *boot_id;
 

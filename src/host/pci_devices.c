@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/host_facts_private.h"
+
+#include <vmrun/error.h>
+#include <vmrun/text.h>
+
+#include <string.h>
+
+#define DEVICES "/sys/bus/pci/devices"
+
+/* What the sources of one function have told so far. */
+typedef struct {
+    const VrSysroot *root;
+    const char *directory; /* "/sys/bus/pci/devices/0000:01:00.0" */
+    VrPciFunction *function;
+    bool has_class, has_vendor, has_device;
+} Reading;
+
+static void
+note_unreadable(Reading *reading, unsigned what, const char *why)
+{
+    reading->function->unreadable |= what;
+    if (reading->function->error == NULL) {
+        reading->function->error = g_strdup(why);
+    }
+}
+
+/* The text of an attribute; NULL if it is absent, or (noted as `what`) cannot be read. */
+static char *
+read_attribute(Reading *reading, const char *name, unsigned what)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = g_strconcat(reading->directory, "/", name, NULL);
+    char *text = vr_sysroot_read(reading->root, path, &error);
+
+    if (text == NULL && !g_error_matches(error, VR_ERROR, VR_ERROR_NOT_FOUND)) {
+        note_unreadable(reading, what, error->message);
+    }
+    return text;
+}
+
+/* The last component of a link; NULL if it is absent, or (noted as `what`) is no readable link. */
+static char *
+read_link(Reading *reading, const char *name, unsigned what)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = g_strconcat(reading->directory, "/", name, NULL);
+    char *target = vr_sysroot_link_name(reading->root, path, &error);
+
+    if (target == NULL && (!g_error_matches(error, VR_ERROR, VR_ERROR_NOT_FOUND) ||
+                           vr_sysroot_exists(reading->root, path))) {
+        note_unreadable(reading, what, error->message);
+    }
+    return target;
+}
+
+static bool
+read_hex(Reading *reading, const char *name, uint64_t maximum, uint64_t *out_value)
+{
+    g_autofree char *text = read_attribute(reading, name, VR_PCI_UNREADABLE_IDS);
+
+    if (text == NULL) {
+        return false;
+    }
+    if (!vr_text_to_hex(text, maximum, out_value)) {
+        g_autofree char *why =
+            g_strdup_printf("%s/%s: not a hexadecimal number", reading->directory, name);
+        note_unreadable(reading, VR_PCI_UNREADABLE_IDS, why);
+        return false;
+    }
+    return true;
+}
+
+/* "10DE:1401"; a half that is no number ("8086:????") is left to the attribute of its own. */
+static void
+take_id_pair(const char *text, uint16_t *out_vendor, bool *out_has_vendor, uint16_t *out_device,
+             bool *out_has_device)
+{
+    uint64_t value = 0;
+    const char *colon = strchr(text, ':');
+
+    if (colon == NULL) {
+        return;
+    }
+    g_autofree char *vendor = g_strndup(text, (gsize) (colon - text));
+    if (vr_text_to_hex(vendor, UINT16_MAX, &value)) {
+        *out_vendor = (uint16_t) value;
+        *out_has_vendor = true;
+    }
+    if (vr_text_to_hex(colon + 1, UINT16_MAX, &value)) {
+        *out_device = (uint16_t) value;
+        *out_has_device = true;
+    }
+}
+
+static void
+take_uevent_line(Reading *reading, const char *line)
+{
+    VrPciFunction *function = reading->function;
+    uint64_t value = 0;
+
+    if (g_str_has_prefix(line, "PCI_CLASS=") &&
+        vr_text_to_hex(line + strlen("PCI_CLASS="), 0xffffff, &value)) {
+        function->class_code = (uint32_t) value;
+        reading->has_class = true;
+    } else if (g_str_has_prefix(line, "PCI_ID=")) {
+        take_id_pair(line + strlen("PCI_ID="), &function->vendor, &reading->has_vendor,
+                     &function->device, &reading->has_device);
+    } else if (g_str_has_prefix(line, "PCI_SUBSYS_ID=")) {
+        bool has_vendor = false, has_device = false;
+
+        take_id_pair(line + strlen("PCI_SUBSYS_ID="), &function->subsystem_vendor, &has_vendor,
+                     &function->subsystem_device, &has_device);
+        function->has_subsystem = has_vendor && has_device;
+    }
+}
+
+/* One read that tells class and all ids (drivers/pci/pci-driver.c, pci_uevent). */
+static void
+read_uevent(Reading *reading)
+{
+    g_autofree char *path = g_strconcat(reading->directory, "/uevent", NULL);
+    g_autofree char *text = vr_sysroot_read_optional(reading->root, path);
+    char *rest = text;
+
+    while (rest != NULL) {
+        char *line = strsep(&rest, "\n");
+
+        take_uevent_line(reading, line);
+    }
+}
+
+static void
+read_subsystem(Reading *reading)
+{
+    VrPciFunction *function = reading->function;
+    uint64_t vendor = 0, device = 0;
+
+    if (read_hex(reading, "subsystem_vendor", UINT16_MAX, &vendor) &&
+        read_hex(reading, "subsystem_device", UINT16_MAX, &device)) {
+        function->subsystem_vendor = (uint16_t) vendor;
+        function->subsystem_device = (uint16_t) device;
+        function->has_subsystem = true;
+    }
+}
+
+/* What uevent did not tell (it is missing in some captures), from an attribute each. */
+static void
+read_ids(Reading *reading)
+{
+    VrPciFunction *function = reading->function;
+    uint64_t value = 0;
+    bool was_told = reading->has_class && reading->has_vendor && reading->has_device;
+
+    if (!reading->has_class && read_hex(reading, "class", 0xffffff, &value)) {
+        function->class_code = (uint32_t) value;
+        reading->has_class = true;
+    }
+    if (!reading->has_vendor && read_hex(reading, "vendor", UINT16_MAX, &value)) {
+        function->vendor = (uint16_t) value;
+        reading->has_vendor = true;
+    }
+    if (!reading->has_device && read_hex(reading, "device", UINT16_MAX, &value)) {
+        function->device = (uint16_t) value;
+        reading->has_device = true;
+    }
+    if (!was_told && !function->has_subsystem) {
+        read_subsystem(reading);
+    }
+    /* The kernel shows 0000:0000 for a bridge that has none. */
+    if (function->subsystem_vendor == 0 && function->subsystem_device == 0) {
+        function->has_subsystem = false;
+    }
+    if (!reading->has_class || !reading->has_vendor || !reading->has_device) {
+        g_autofree char *why =
+            g_strdup_printf("%s: no class, vendor or device is told", reading->directory);
+        note_unreadable(reading, VR_PCI_UNREADABLE_IDS, why);
+    }
+}
+
+static void
+read_group(Reading *reading)
+{
+    uint64_t group = 0;
+    g_autofree char *name = read_link(reading, "iommu_group", VR_PCI_UNREADABLE_GROUP);
+
+    if (name == NULL) {
+        return;
+    }
+    if (!vr_text_to_uint(name, 0, G_MAXINT, &group)) {
+        g_autofree char *why = g_strdup_printf("%s/iommu_group: leads to \"%s\", not to a number",
+                                               reading->directory, name);
+        note_unreadable(reading, VR_PCI_UNREADABLE_GROUP, why);
+        return;
+    }
+    reading->function->group = (int) group;
+}
+
+static void
+read_boot_vga(Reading *reading)
+{
+    g_autofree char *text = read_attribute(reading, "boot_vga", VR_PCI_UNREADABLE_BOOT_VGA);
+
+    if (text == NULL) {
+        return;
+    }
+    if (strcmp(text, "0") == 0 || strcmp(text, "1") == 0) {
+        reading->function->boot_vga = text[0] == '1' ? VR_YES : VR_NO;
+        return;
+    }
+    g_autofree char *why = g_strdup_printf("%s/boot_vga: neither 0 nor 1", reading->directory);
+    note_unreadable(reading, VR_PCI_UNREADABLE_BOOT_VGA, why);
+}
+
+/* A number that may be missing; 0 then. */
+static uint64_t
+read_count(Reading *reading, const char *name)
+{
+    uint64_t value = 0;
+    g_autofree char *path = g_strconcat(reading->directory, "/", name, NULL);
+    g_autofree char *text = vr_sysroot_read_optional(reading->root, path);
+
+    return text != NULL && vr_text_to_uint(text, 0, G_MAXUINT, &value) ? value : 0;
+}
+
+static void
+read_revision(Reading *reading)
+{
+    uint64_t revision = 0;
+    g_autofree char *path = g_strconcat(reading->directory, "/revision", NULL);
+    g_autofree char *text = vr_sysroot_read_optional(reading->root, path);
+
+    if (text != NULL && vr_text_to_hex(text, UINT8_MAX, &revision)) {
+        reading->function->revision = (uint8_t) revision;
+    }
+}
+
+/* "-1" is the kernel's word for "no node known". */
+static void
+read_node(Reading *reading)
+{
+    uint64_t node = 0;
+    g_autofree char *path = g_strconcat(reading->directory, "/numa_node", NULL);
+    g_autofree char *text = vr_sysroot_read_optional(reading->root, path);
+
+    if (text != NULL && vr_text_to_uint(text, 0, G_MAXINT, &node)) {
+        reading->function->numa_node = (int) node;
+    }
+}
+
+/*
+ * The directory of a function lies in that of the bridge above it:
+ * /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0. A capture may be flat: then nothing is told.
+ */
+static void
+read_parent(Reading *reading)
+{
+    g_autofree char *path = vr_sysroot_resolve(reading->root, reading->directory, NULL);
+    g_autofree char *above = path == NULL ? NULL : g_path_get_dirname(path);
+    const char *name = above == NULL ? NULL : strrchr(above, '/');
+
+    reading->function->has_parent =
+        name != NULL && vr_pci_address_parse(name + 1, &reading->function->parent);
+}
+
+/* The physical function's address for a virtual function, else NULL. */
+static char *
+read_physical_function(Reading *reading)
+{
+    g_autofree char *path = g_strconcat(reading->directory, "/physfn", NULL);
+    g_autofree char *name = vr_sysroot_link_name(reading->root, path, NULL);
+
+    reading->function->is_virtual = name != NULL || vr_sysroot_exists(reading->root, path);
+    return g_steal_pointer(&name);
+}
+
+/* One function; its physical function's address goes to `owners` if it is a virtual one. */
+static VrPciFunction *
+read_function(const VrSysroot *root, const char *name, GArray *owners)
+{
+    VrPciFunction *function = g_new0(VrPciFunction, 1);
+    g_autofree char *directory = g_strconcat(DEVICES "/", name, NULL);
+    Reading reading = {.root = root, .directory = directory, .function = function};
+
+    function->group = -1;
+    function->numa_node = -1;
+    function->boot_vga = VR_UNKNOWN;
+    if (!vr_pci_address_parse(name, &function->address)) {
+        g_free(function);
+        return NULL;
+    }
+    read_uevent(&reading);
+    read_ids(&reading);
+    read_revision(&reading);
+    read_group(&reading);
+    read_parent(&reading);
+    function->driver = read_link(&reading, "driver", VR_PCI_UNREADABLE_DRIVER);
+    if (vr_pci_function_is_display(function)) {
+        read_boot_vga(&reading);
+    }
+    if (!vr_pci_function_is_bridge(function)) {
+        VrPciAddress owner = {0};
+        g_autofree char *physical = read_physical_function(&reading);
+
+        read_node(&reading);
+        function->virtual_functions = (unsigned) read_count(&reading, "sriov_numvfs");
+        if (physical != NULL && vr_pci_address_parse(physical, &owner)) {
+            g_array_append_val(owners, owner);
+        }
+    }
+    /* All ones is what a read from a device that does not answer brings; the kernel keeps what it
+     * read when it found the device. */
+    function->is_dead =
+        (reading.has_vendor && function->vendor == 0xffff) || function->revision == 0xff;
+    return function;
+}
+
+static gint
+compare_functions(gconstpointer a, gconstpointer b)
+{
+    const VrPciFunction *first = *(const VrPciFunction *const *) a;
+    const VrPciFunction *second = *(const VrPciFunction *const *) b;
+
+    return vr_pci_address_compare(first->address, second->address);
+}
+
+/* Virtual functions that are there count even where sriov_numvfs is not. */
+static void
+count_virtual_functions(VrHostFacts *facts, const GArray *owners)
+{
+    g_autoptr(GHashTable) counts = g_hash_table_new(g_direct_hash, g_direct_equal);
+
+    for (guint i = 0; i < owners->len; i++) {
+        VrPciAddress owner = g_array_index(owners, VrPciAddress, i);
+        VrPciFunction *function = (VrPciFunction *) vr_host_facts_function(facts, owner);
+
+        if (function != NULL) {
+            guint seen = GPOINTER_TO_UINT(g_hash_table_lookup(counts, function)) + 1;
+
+            g_hash_table_insert(counts, function, GUINT_TO_POINTER(seen));
+            function->virtual_functions = MAX(function->virtual_functions, seen);
+        }
+    }
+}
+
+void
+vr_pci_devices_load(VrHostFacts *facts)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) owners = g_array_new(FALSE, FALSE, sizeof(VrPciAddress));
+    g_autoptr(GPtrArray) names = vr_sysroot_list(facts->root, DEVICES, &error);
+
+    if (names == NULL) {
+        facts->functions_error = g_strdup(error->message);
+        return;
+    }
+    for (guint i = 0; i < names->len; i++) {
+        VrPciFunction *function = read_function(facts->root, g_ptr_array_index(names, i), owners);
+
+        if (function != NULL) {
+            g_ptr_array_add(facts->functions, function);
+        }
+    }
+    g_ptr_array_sort(facts->functions, compare_functions);
+    count_virtual_functions(facts, owners);
+}
+
+bool
+vr_pci_address_in_path(const char *path, VrPciAddress *out_address)
+{
+    bool found = false;
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+
+    for (guint i = 0; parts[i] != NULL; i++) {
+        /* With the domain only: the short form could be anything. */
+        if (strlen(parts[i]) > strlen("01:00.0") && vr_pci_address_parse(parts[i], out_address)) {
+            found = true;
+        }
+    }
+    return found;
+}
