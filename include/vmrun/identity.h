@@ -24,7 +24,14 @@ typedef struct {
  */
 VrIdentity *vr_identity_load(const VrSysroot *root, const VrProfile *profile, GError **error);
 
-/* Keep it, durably, if the file does not say the same already. */
+/* Where it is kept, and the text that is kept there. Owned. */
+char *vr_identity_path(const char *profile_name);
+char *vr_identity_to_text(const VrIdentity *identity);
+
+/*
+ * Keep it, durably, if the file does not say the same already. Makes the directories of what else
+ * stays the same about a guest, too: its firmware variables in /var/lib/vmrun/nvram.
+ */
 bool vr_identity_store(const VrSysroot *root, const char *profile_name, const VrIdentity *identity,
                        GError **error);
 
