@@ -52,10 +52,13 @@ endif
 
 BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
 
-HOST_SOURCES = $(addprefix src/host/, host_facts.c iommu_groups.c pci_address.c pci_devices.c \
-	pci_names.c)
+HOST_SOURCES = $(addprefix src/host/, disk_facts.c file_facts.c gpu_nodes.c gpu_users.c \
+	host_facts.c iommu_groups.c pci_address.c pci_devices.c \
+	pci_names.c process.c process_scan.c)
 
-PLAN_SOURCES = $(addprefix src/plan/, gpu.c gpu_survey.c gpu_words.c report.c)
+PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_gpu.c \
+	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c gpu.c gpu_survey.c gpu_words.c \
+	report.c)
 
 RUN_SOURCES = $(addprefix src/run/, )
 

@@ -13,19 +13,38 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A disk or cdrom of the profile, as the host sees it. Read by host/disk_facts.c. */
 typedef struct {
     const VrProfileDisk *disk; /* lent */
-    bool exists, is_block, readable;
+    bool exists, is_block, is_regular, readable;
     char *resolved;   /* every link followed */
     char *mounted_at; /* it, a partition of it or a loop device on it is mounted, is swap or is part
                          of a volume: where; NULL */
     char *used_by;    /* "qemu-system-x86 (pid 812)": a process has it open for writing; NULL */
     char *error;      /* could not be looked at */
+    unsigned unreadable_processes; /* could not be asked whether they use it */
 } VrDiskFact;
 
+/* Owned array; it lends from `profile`. */
 GPtrArray *vr_disk_facts_load(const VrHostFacts *facts, const VrProfile *profile);
+
+/* Another file that the profile names: kernel, initrd, option ROM. Read by host/file_facts.c. */
+typedef struct {
+    const char *key;  /* static: "kernel", "initrd", "rom" */
+    const char *path; /* lent by the profile */
+    bool exists;
+    bool is_regular;
+    uint8_t start[2]; /* the first two bytes */
+    char *error;      /* could not be looked at */
+} VrFileFact;
+
+GPtrArray *vr_file_facts_load(const VrHostFacts *facts, const VrProfile *profile);
+
+/* Functions that the administrator keeps on a driver of his choice (driverctl's files). Array of
+ * VrPciAddress, owned. */
+GArray *vr_kept_addresses_load(const VrHostFacts *facts);
 
 typedef struct {
     const VrHostFacts *facts;
@@ -34,13 +53,17 @@ typedef struct {
     const GPtrArray *devices;     /* VrChosenDevice, with a profile */
     const VrHolders *holders;     /* of the chosen devices, with a profile */
     const GPtrArray *disks;       /* VrDiskFact, with a profile */
+    const GPtrArray *files;       /* VrFileFact, with a profile */
     const GPtrArray *busy_groups; /* of char *: "13": /dev/vfio/13 answered EBUSY */
-    bool have_root; /* what a normal user cannot read is no finding against the host */
+    const GArray *claimed; /* VrPciAddress: named by a journal, or kept by the administrator; NULL:
+                              nobody looked */
+    bool have_root;        /* what a normal user cannot read is no finding against the host */
 } VrCheckInput;
 
 /* One row of the table; `id` is what findings carry, documented in README.md and tested. */
 typedef struct {
     const char *id;
+    const char *title; /* two or three words for people: "IOMMU" */
     bool needs_profile;
     void (*check)(const VrCheckInput *input, VrReport *report);
 } VrCheck;
