@@ -64,9 +64,9 @@ vr_fd_write_once(int fd, const char *name, const char *text, GError **error)
         return true;
     }
 
-    g_autofree char *shown = vr_text_printable(text);
+    g_autofree char *trimmed = g_strchomp(g_strdup(text));
+    g_autofree char *shown = vr_text_printable(trimmed);
 
-    g_strchomp(shown);
     if (written < 0) {
         return vr_error_set_errno(error, write_errno, "write \"%s\" to %s", shown, name);
     }

@@ -82,6 +82,12 @@ start(const char *const *argv, const int descriptors[3], int *out_pid, GError **
     posix_spawnattr_t attributes;
     pid_t pid = 0;
 
+    /* Not left to posix_spawnp(): its report of a failed exec gets lost under valgrind. */
+    g_autofree char *program = g_find_program_in_path(argv[0]);
+
+    if (program == NULL) {
+        return vr_error_set_errno(error, ENOENT, "run %s", argv[0]);
+    }
     if (descriptors[0] < 0 || descriptors[1] < 0 || descriptors[2] < 0) {
         return vr_error_set_errno(error, EMFILE, "run %s", argv[0]);
     }
@@ -93,7 +99,7 @@ start(const char *const *argv, const int descriptors[3], int *out_pid, GError **
     }
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     int result =
-        posix_spawnp(&pid, argv[0], &actions, &attributes, (char *const *) argv, environment);
+        posix_spawn(&pid, program, &actions, &attributes, (char *const *) argv, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (result != 0) {

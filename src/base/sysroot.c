@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <string.h>
@@ -218,7 +219,7 @@ vr_sysroot_read_optional(const VrSysroot *root, const char *path)
 static char *
 read_link(int fd, const char *name, const char *path, GError **error)
 {
-    char target[4096] = ""; /* PATH_MAX: the kernel stores no longer one */
+    char target[PATH_MAX] = ""; /* the kernel stores no longer one */
     ssize_t size_bytes = readlinkat(fd, name, target, sizeof target - 1);
 
     if (size_bytes < 0) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,7 +55,7 @@ enter_dots(Walk *walk, bool is_parent)
 static bool
 enter(Walk *walk, const char *name, bool is_last)
 {
-    char target[4096] = ""; /* PATH_MAX */
+    char target[PATH_MAX] = "";
     gsize old_length = walk->done->len;
 
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
@@ -95,6 +96,11 @@ next_name(Walk *walk)
 int
 vr_sysroot_walk(int root_fd, const char *path, int flags)
 {
+    if (strlen(path) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+
     g_autoptr(GString) done = g_string_new(NULL);
     g_autoptr(GString) rest = g_string_new(path);
     Walk walk = {.root_fd = root_fd,
