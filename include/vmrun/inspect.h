@@ -21,17 +21,17 @@
 typedef struct {
     const VrProfile *profile; /* lent */
     VrHostFacts *facts;
-    GPtrArray *gpus;           /* VrGpu of the host */
-    GPtrArray *devices;        /* VrChosenDevice; empty if nothing could be chosen */
-    VrHolders *holders;        /* of the chosen functions */
-    GPtrArray *disks;          /* VrDiskFact */
-    GPtrArray *busy_groups;    /* of char *, groups of the chosen functions that are in use */
-    VrIdentity *identity;      /* not stored yet: vr_identity_store() */
+    GPtrArray *gpus;        /* VrGpu of the host */
+    GPtrArray *devices;     /* VrChosenDevice; empty if nothing could be chosen */
+    VrHolders *holders;     /* of the chosen functions */
+    GPtrArray *disks;       /* VrDiskFact */
+    GPtrArray *busy_groups; /* of char *, groups of the chosen functions that are in use */
+    VrIdentity *identity;   /* not stored yet: vr_identity_store() */
     VrCpuPlacement *placement;
-    VrPages pages;             /* decided: NONE, 2M or 1G */
-    char *uri;                 /* decided, never "auto" */
-    VrReport *report;          /* findings of the choice and of the checks */
-    char *xml;                 /* of the domain; NULL if a device could not be chosen */
+    VrPages pages;    /* decided: NONE, 2M or 1G */
+    char *uri;        /* decided, never "auto" */
+    VrReport *report; /* findings of the choice and of the checks */
+    char *xml;        /* of the domain; NULL if a device could not be chosen */
 } VrInspection;
 
 /*
