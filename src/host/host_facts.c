@@ -62,8 +62,12 @@ typedef struct {
 
 /* In this order: groups want the functions, modules the command line. */
 static const Part parts[] = {
-    {VR_FACTS_PCI, vr_pci_devices_load},
-    {VR_FACTS_PCI, vr_iommu_groups_load},
+    {VR_FACTS_PCI, vr_pci_devices_load},   {VR_FACTS_PCI, vr_iommu_groups_load},
+    {VR_FACTS_KERNEL, vr_cmdline_load},    {VR_FACTS_KERNEL, vr_modules_load},
+    {VR_FACTS_FIRMWARE, vr_firmware_load}, {VR_FACTS_CPU, vr_cpu_topology_load},
+    {VR_FACTS_MEMORY, vr_memory_load},     {VR_FACTS_VIRTUALISATION, vr_virtualisation_load},
+    {VR_FACTS_STORAGE, vr_storage_load},   {VR_FACTS_STORAGE, vr_keyboards_load},
+    {VR_FACTS_NETWORK, vr_network_load},
 };
 
 VrHostFacts *
