@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * LD_PRELOAD shim: lets QEMU's software emulation run OVMF inside emulated SVM.
  *

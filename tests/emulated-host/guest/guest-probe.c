@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a shell cannot ask: the CPU's hypervisor leaves, and the power button.
  * Freestanding, so that the initial RAM disk stays small.
