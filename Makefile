@@ -53,13 +53,13 @@ endif
 BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
 
 HOST_SOURCES = $(addprefix src/host/, cmdline.c cpu_topology.c disk_facts.c file_facts.c \
-	firmware.c gpu_nodes.c gpu_users.c host_facts.c iommu_groups.c keyboards.c kvm_access.c \
-	memory.c modules.c network.c ovmf.c pci_address.c pci_devices.c pci_names.c process.c \
-	process_scan.c storage.c virtualisation.c)
+	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
+	host_state_text.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c network.c ovmf.c \
+	pci_address.c pci_devices.c pci_names.c process.c process_scan.c storage.c virtualisation.c)
 
 PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_gpu.c \
 	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c gpu.c gpu_survey.c gpu_words.c \
-	report.c)
+	plan.c report.c)
 
 RUN_SOURCES = $(addprefix src/run/, )
 

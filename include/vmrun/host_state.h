@@ -59,7 +59,16 @@ void vr_host_state_free(VrHostState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrHostState, vr_host_state_free)
 
 VrBinding *vr_binding_new(VrPciAddress address);
+VrBinding *vr_binding_copy(const VrBinding *binding);
 void vr_binding_free(VrBinding *binding);
+
+/* Takes the binding over; replaces one of the same address. */
+void vr_host_state_add_binding(VrHostState *state, VrBinding *binding);
+
+/* Where the kernel has them: "/sys/bus/pci/devices/ADDRESS/NAME",
+ * "/sys/bus/pci/drivers/DRIVER/NAME"; NAME NULL: the directory itself. Owned. */
+char *vr_pci_device_path(VrPciAddress address, const char *name);
+char *vr_pci_driver_path(const char *driver, const char *name);
 
 /* The binding of an address, or NULL. */
 VrBinding *vr_host_state_binding(const VrHostState *state, VrPciAddress address);
@@ -74,6 +83,23 @@ void vr_host_state_set_unit(VrHostState *state, const char *name, bool active);
 /* Is this one of the few files that vmrun may ever write? (Besides driver_override, bind and
  * unbind.) */
 bool vr_attribute_path_is_allowed(const char *path);
+
+/* Is it a pool, whose attribute is of kind COUNT? */
+bool vr_attribute_path_is_count(const char *path);
+
+/*
+ * A COUNT is a number of pages, "128", or, in a journal, a claim, "128+4096": there were 128, and
+ * the session adds 4096. Giving a claim back takes away what was added and no more, so that pages
+ * that somebody else added meanwhile stay.
+ */
+bool vr_count_parse(const char *value, uint64_t *out_original, uint64_t *out_added);
+
+/* What a pool that has `now` pages must have for `wanted`: see above. */
+uint64_t vr_count_target(const char *wanted, uint64_t now);
+
+/* Turn the counts of `before` into claims on what `wanted` adds: call it before the journal is
+ * written. */
+void vr_host_state_claim_counts(VrHostState *before, const VrHostState *wanted);
 
 /*
  * Read now what `shape` names: for each of its bindings, attributes and units the current value.

@@ -38,15 +38,30 @@ void vr_plan_free(VrPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPlan, vr_plan_free)
 
 /*
- * Work out the writes that lead from `now` to `wanted`; empty if they are equal.
- * Order: units stop; attributes that commonly fail (memory); functions one by one (towards
- * vfio-pci: displays last; back: displays first), each as override, unbind, bind, override; power
- * attributes before a function leaves and after it came back; units start. A function that is not
- * present now or has other ids than wanted gets no step. Modules of drivers to be bound that are
- * not there are loaded by the executor, not planned, except vfio-pci on the way out.
+ * Work out the writes that lead from `now` to `wanted`; empty if there is nothing to do.
+ *
+ * Order: vfio-pci's module, units stop, pools, functions one by one, units start (last stopped,
+ * first started). Functions that come back go first, displays first of all; then those that leave
+ * for vfio-pci: audio, USB, UCSI, others, displays last. Each as override, unbind, bind, override;
+ * attributes before it leaves and after it came back. power/control is written after every bind:
+ * both drivers change it themselves (pm_runtime_allow and _forbid in probe and remove).
+ *
+ * No step for a function that is not there, has other ids than wanted, or, on the way back, is on a
+ * third driver: vr_binding_obstacle() says so. Modules of drivers to be bound that are not there
+ * are loaded by the executor, not planned, except vfio-pci.
  * Pure: reads nothing, writes nothing. Never NULL.
  */
 VrPlan *vr_plan_between(const VrHostState *now, const VrHostState *wanted);
+
+/*
+ * Why a function must not be touched, or NULL: "is not there any more", "has other ids …", "is on
+ * nouveau, which neither vmrun nor its journal put there". Owned. `back`: somebody else's driver is
+ * an obstacle even where vfio-pci is wanted (a function that was there from the start).
+ */
+char *vr_binding_obstacle(const VrBinding *now, const VrBinding *wanted, bool back);
+
+/* The override that keeps a function that had no driver from getting one while it moves. */
+#define VR_NO_DRIVER "vmrun-none"
 
 /* The wanted state of a session: every binding of `now` on vfio-pci with that override, awake
  * (power/control on, d3cold_allowed 0), every unit of `now` stopped. Attributes of kind COUNT are
