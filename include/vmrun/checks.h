@@ -56,7 +56,7 @@ typedef struct {
     const GPtrArray *files;       /* VrFileFact, with a profile */
     const GPtrArray *busy_groups; /* of char *: "13": /dev/vfio/13 answered EBUSY */
     const GArray *claimed; /* VrPciAddress: named by a journal, or kept by the administrator; NULL:
-                              nobody looked */
+                              could not be read. Of the host alone */
     bool have_root;        /* what a normal user cannot read is no finding against the host */
 } VrCheckInput;
 

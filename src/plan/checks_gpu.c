@@ -208,7 +208,12 @@ judge_card_on_vfio(const VrCheckInput *input, const VrPciFunction *function, VrR
 {
     char *subject = vr_pci_address_format(function->address);
 
-    if (is_busy(input, function->group)) {
+    if (input->claimed == NULL) {
+        vr_report_add(report, "card-left-on-vfio", VR_SEVERITY_UNKNOWN, VR_REMEDY_OS, subject,
+                      g_strdup("is on vfio-pci; whether that is on purpose could not be found out"),
+                      g_strdup("/var/lib/vmrun/journal: cannot be read"),
+                      g_strdup("run this as root"));
+    } else if (is_busy(input, function->group)) {
         vr_report_add(report, "card-left-on-vfio", VR_SEVERITY_INFO, VR_REMEDY_NONE, subject,
                       g_strdup("a virtual machine has it now"),
                       g_strdup_printf("/dev/vfio/%d: busy", function->group), NULL);
@@ -231,13 +236,14 @@ judge_card_on_vfio(const VrCheckInput *input, const VrPciFunction *function, VrR
     }
 }
 
+/* Of the host alone: a profile takes a card from vfio-pci and leaves it there, as it found it. */
 void
 vr_check_card_left_on_vfio(const VrCheckInput *input, VrReport *report)
 {
     guint before = report->findings->len;
 
     if (!vr_check_knows(input, VR_FACTS_PCI | VR_FACTS_KERNEL) || input->gpus == NULL ||
-        input->claimed == NULL) {
+        input->profile != NULL) {
         return;
     }
     for (guint i = 0; i < input->gpus->len; i++) {
