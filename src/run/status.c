@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/status.h>
 
+#include <vmrun/error.h>
 #include <vmrun/files.h>
 #include <vmrun/journal.h>
 #include <vmrun/lock.h>
