@@ -7,8 +7,8 @@
 
 VERSION = 0.1.0
 
-# systemd, polkit and the shells look below both /usr and /usr/local; packages set PREFIX=/usr.
-PREFIX ?= /usr/local
+# /usr, because polkit looks nowhere else; install overwrites nothing that is not vmrun's.
+PREFIX ?= /usr
 DESTDIR ?=
 
 CFLAGS ?= -O2 -g
@@ -54,14 +54,16 @@ BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sys
 
 HOST_SOURCES = $(addprefix src/host/, cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
-	host_state_text.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c network.c ovmf.c \
-	pci_address.c pci_devices.c pci_names.c process.c process_scan.c storage.c virtualisation.c)
+	host_state_text.c identity.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
+	network.c ovmf.c pci_address.c pci_devices.c pci_names.c process.c process_scan.c storage.c \
+	virtualisation.c)
 
 PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_gpu.c \
-	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c gpu.c gpu_survey.c gpu_words.c \
-	plan.c report.c)
+	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c cpu_placement.c device_choice.c \
+	device_problems.c domain_devices.c domain_xml.c domain_xml_read.c gpu.c gpu_survey.c \
+	gpu_words.c plan.c report.c)
 
-RUN_SOURCES = $(addprefix src/run/, )
+RUN_SOURCES = $(addprefix src/run/, hypervisor.c hypervisor_embed.c identity_store.c inspect.c)
 
 CLI_SOURCES = $(addprefix src/cli/, cmd_gpus.c commands.c main.c print.c)
 
@@ -84,7 +86,10 @@ Q = @
 say = @echo "  $(1)	$(2)"
 endif
 
-.PHONY: all
+.PHONY: all tests fuzzers check check-fast lint check-unit check-golden check-cli check-asan \
+	check-valgrind check-emulated golden-update bench fuzz demo format format-check install \
+	uninstall clean help FORCE
+
 all: $(PROGRAM) ## build vmrun (the default); V=1 shows the commands, WERROR=1 is strict
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -113,7 +118,6 @@ $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(CC) $(VR_CFLAGS) $(CPPFLAGS) $(CFLAGS))' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
-.PHONY: FORCE
 FORCE:
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(LIBRARY_SOURCES) $(CLI_SOURCES) $(SUPPORT_SOURCES) \
@@ -126,17 +130,16 @@ RUN_TESTS = VMRUN=$(abspath $(PROGRAM)) tests/run-tests
 FAST_STAGES = lint check-unit check-golden check-cli
 STAGES = $(FAST_STAGES) check-asan check-valgrind check-emulated
 
-.PHONY: check check-fast
 check: ## install what is needed, then run every test; ends with "N passed, N failed"
-	@tests/install-packages build check emulated-host
+	@tests/install-packages build run check emulated-host
 	+@tests/run-stages $(STAGES)
 
 check-fast: ## the same without sanitisers, valgrind and the emulated host; under a minute
-	@tests/install-packages build check
+	@tests/install-packages build run check
 	+@tests/run-stages $(FAST_STAGES)
 
-.PHONY: tests lint check-unit check-golden check-cli check-asan check-valgrind check-emulated
 tests: $(TESTS)
+fuzzers: $(FUZZERS)
 
 lint: ## layers, headers, sizes, words, cppcheck, format
 	@$(RUN_TESTS) --plain --name lint $(sort $(wildcard tests/lint/*.sh))
@@ -160,7 +163,6 @@ check-valgrind: tests ## unit tests under valgrind's memory checker
 check-emulated: $(PROGRAM) ## whole sessions in an emulated computer with an IOMMU and a card
 	@$(RUN_TESTS) --name emulated-host --live tests/emulated-host/check
 
-.PHONY: golden-update bench fuzz demo
 golden-update: $(PROGRAM) ## accept what vmrun says now; review the diff before you commit it
 	@for script in $(sort $(wildcard tests/golden/*.sh)); do \
 		VMRUN=$(abspath $(PROGRAM)) GOLDEN_UPDATE=1 $$script || exit 1; done
@@ -172,16 +174,12 @@ fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
 	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
 	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
 
-.PHONY: fuzzers
-fuzzers: $(FUZZERS)
-
 demo: ## a whole session in an emulated computer, live; installs what it needs
-	@tests/install-packages build emulated-host
+	@tests/install-packages build run emulated-host
 	@$(MAKE) --no-print-directory all
 	@tests/emulated-host/demo
 
 FORMATTED = $(wildcard include/vmrun/*.h src/*/*.[ch] tests/*/*.[ch])
-.PHONY: format format-check
 format: ## let clang-format lay out all C sources
 	@clang-format-14 -i $(FORMATTED)
 
@@ -190,7 +188,6 @@ format-check: ## say what it would change
 
 # --- installing -----------------------------------------------------------------------------------
 
-.PHONY: install uninstall clean help
 install: $(PROGRAM) ## install below DESTDIR and PREFIX; refuses to overwrite a foreign file
 	@src/data/install $(PROGRAM) "$(DESTDIR)" "$(PREFIX)"
 
