@@ -82,8 +82,8 @@ FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
 # --- building -------------------------------------------------------------------------------------
 
 ifneq ($(V),1)
-Q = @
-say = @echo "  $(1)	$(2)"
+MAKEFLAGS += --silent
+say = echo "  $(1)	$(2)"
 endif
 
 .PHONY: all tests fuzzers check check-fast lint check-unit check-golden check-cli check-asan \
@@ -95,23 +95,23 @@ all: $(PROGRAM) ## build vmrun (the default); V=1 shows the commands, WERROR=1 i
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(VR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(VR_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIBRARY): $(call objects,$(LIBRARY_SOURCES))
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	rm -f $@ && ar rcs $@ $^
 
 $(PROGRAM): $(call objects,$(CLI_SOURCES)) $(LIBRARY)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
 
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIBRARY)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(VR_LDFLAGS) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+	$(CC) $(VR_LDFLAGS) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
 
 # Changes only when the flags do, and then everything is made again.
 $(BUILD)/flags: FORCE
@@ -120,8 +120,7 @@ $(BUILD)/flags: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 FORCE:
 
--include $(patsubst %.c,$(BUILD)/%.d,$(LIBRARY_SOURCES) $(CLI_SOURCES) $(SUPPORT_SOURCES) \
-	$(TEST_SOURCES) $(FUZZ_SOURCES))
+-include $(wildcard $(addprefix $(BUILD)/,src/*/*.d tests/*/*.d))
 
 # --- checking -------------------------------------------------------------------------------------
 
@@ -130,7 +129,7 @@ RUN_TESTS = VMRUN=$(abspath $(PROGRAM)) tests/run-tests
 FAST_STAGES = lint check-unit check-golden check-cli
 STAGES = $(FAST_STAGES) check-asan check-valgrind check-emulated
 
-check: ## install what is needed, then run every test; ends with "N passed, N failed"
+check: ## install what is needed, run every test; the last line is "N passed, N failed"
 	@tests/install-packages build run check emulated-host
 	+@tests/run-stages $(STAGES)
 
@@ -154,7 +153,7 @@ check-cli: $(PROGRAM) ## the command line: options, errors, exit statuses
 	@$(RUN_TESTS) --name cli $(sort $(wildcard tests/cli/*.sh))
 
 check-asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory VARIANT=asan CFLAGS='-O1 -g' tests
+	@$(MAKE) --no-print-directory VARIANT=asan BUILD=build/asan CFLAGS='-O1 -g' tests
 	@$(RUN_TESTS) --name asan $(patsubst %.c,build/asan/%,$(TEST_SOURCES))
 
 check-valgrind: tests ## unit tests under valgrind's memory checker
@@ -171,7 +170,7 @@ bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree
 	@VMRUN=$(abspath $(PROGRAM)) tests/bench/gpus.sh
 
 fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
-	@$(MAKE) --no-print-directory VARIANT=fuzz fuzzers
+	@$(MAKE) --no-print-directory VARIANT=fuzz BUILD=build/fuzz fuzzers
 	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
 
 demo: ## a whole session in an emulated computer, live; installs what it needs
