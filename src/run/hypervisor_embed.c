@@ -148,7 +148,7 @@ write_qemu_conf(const VrSysroot *host, const char *directory, GError **error)
 static bool
 make_directories(const VrSysroot *host, const char *directory, GError **error)
 {
-    static const char *const names[] = {"", "/cache", "/etc", "/lib", "/log", "/run"};
+    static const char *const names[] = {"", "/cache", "/etc", "/lib", "/log", "/log/qemu", "/run"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path = g_strconcat(directory, names[i], NULL);
@@ -158,6 +158,15 @@ make_directories(const VrSysroot *host, const char *directory, GError **error)
         }
     }
     return true;
+}
+
+/* libvirt's warnings go to standard error otherwise, which belongs to the program's own words. */
+static void
+send_log_to_file(const char *directory)
+{
+    g_autofree char *output = g_strdup_printf("3:file:%s/log/driver.log", directory);
+
+    g_setenv("LIBVIRT_LOG_OUTPUTS", output, FALSE);
 }
 
 bool
@@ -178,6 +187,7 @@ vr_embedded_prepare(const char *directory, const char *boot_id, GError **error)
         vr_error_recode(error, VR_ERROR_UNREACHABLE);
         return vr_error_prefix(error, "prepare libvirt's embedded driver in %s", directory);
     }
+    send_log_to_file(directory);
     return true;
 }
 
