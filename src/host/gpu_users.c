@@ -101,25 +101,28 @@ vr_gpu_users_scan(const VrSysroot *processes, const GPtrArray *nodes, GPtrArray 
     return nodes->len == 0 ? 0 : vr_process_scan(processes, true, look_at_file, &search);
 }
 
-/* host_facts.h gives a use as text: "default route (enp5s0)", "keyboard", "/ (nvme0n1p2)". */
+/* The words that network.c and keyboards.c begin a use with; disks begin with their place. */
 static VrHolderKind
 kind_of_use(const char *use)
 {
-    if (strstr(use, "route") != NULL || strstr(use, "network") != NULL) {
+    if (g_str_has_prefix(use, "default route") || g_str_has_prefix(use, "network interface")) {
         return VR_HOLDER_NETWORK;
     }
-    if (strstr(use, "keyboard") != NULL || strstr(use, "mouse") != NULL) {
+    if (g_str_has_prefix(use, "keyboard") || g_str_has_prefix(use, "the only keyboard")) {
         return VR_HOLDER_INPUT;
     }
     return VR_HOLDER_MOUNT;
 }
 
+/* A disk that is not mounted and an interface without a route hold nothing; a keyboard is told
+ * about always, because somebody may be typing on it. */
 static void
 add_uses(const VrHostFacts *facts, VrPciAddress address, GPtrArray *holders)
 {
     for (guint i = 0; facts->uses != NULL && i < facts->uses->len; i++) {
         const VrDeviceUse *use = g_ptr_array_index(facts->uses, i);
-        if (!vr_pci_address_equal(use->address, address)) {
+        if (!vr_pci_address_equal(use->address, address) ||
+            (!use->critical && kind_of_use(use->use) != VR_HOLDER_INPUT)) {
             continue;
         }
         VrHolder *holder = g_new0(VrHolder, 1);
