@@ -55,17 +55,19 @@ BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sys
 HOST_SOURCES = $(addprefix src/host/, cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
 	host_state_text.c identity.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
-	network.c ovmf.c pci_address.c pci_devices.c pci_names.c process.c process_scan.c storage.c \
-	virtualisation.c)
+	network.c ovmf.c pci_address.c pci_devices.c pci_names.c process.c process_scan.c \
+	profile_files.c storage.c virtualisation.c)
 
 PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_gpu.c \
 	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c cpu_placement.c device_choice.c \
 	device_problems.c domain_devices.c domain_xml.c domain_xml_read.c gpu.c gpu_survey.c \
-	gpu_words.c plan.c report.c)
+	gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c \
+	profile_sections.c profile_values.c report.c)
 
 RUN_SOURCES = $(addprefix src/run/, hypervisor.c hypervisor_embed.c identity_store.c inspect.c)
 
-CLI_SOURCES = $(addprefix src/cli/, cmd_gpus.c commands.c main.c print.c)
+CLI_SOURCES = $(addprefix src/cli/, cmd_doctor.c cmd_gpus.c cmd_topology.c cmd_who.c commands.c main.c \
+	print.c)
 
 SUPPORT_SOURCES = $(sort $(wildcard tests/support/*.c))
 TEST_SOURCES = $(sort $(wildcard tests/unit/test_*.c tests/contract/*.c))
@@ -170,6 +172,7 @@ bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree
 	@VMRUN=$(abspath $(PROGRAM)) tests/bench/gpus.sh
 
 fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
+	@tests/install-packages build fuzz
 	@$(MAKE) --no-print-directory VARIANT=fuzz BUILD=build/fuzz fuzzers
 	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
 

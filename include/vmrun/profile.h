@@ -10,6 +10,7 @@
 #pragma once
 
 #include <vmrun/pci.h>
+#include <vmrun/profile_text.h>
 #include <vmrun/sysroot.h>
 
 #include <glib.h>
@@ -84,6 +85,9 @@ typedef struct {
     VrOrigin origin; /* file NULL: the built-in default */
 } VrProfileValue;
 
+/* "key=value" as it stands in a profile, escapes put back. Owned. */
+char *vr_profile_value_write(const VrProfileValue *value);
+
 typedef struct {
     char *name;
     char *description; /* never NULL */
@@ -119,33 +123,6 @@ typedef struct {
 
 void vr_profile_free(VrProfile *profile);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrProfile, vr_profile_free)
-
-/* One mistake. */
-typedef struct {
-    char *file;
-    unsigned line; /* 0: the file as a whole */
-    char *group;   /* NULL outside of a group */
-    char *key;     /* NULL: the group or line as a whole */
-    char *message;
-} VrProfileMistake;
-
-void vr_profile_mistake_free(VrProfileMistake *mistake);
-
-/* "gaming.conf:14: [gpu] devise: unknown key (did you mean "device"?)". Owned. */
-char *vr_profile_mistake_format(const VrProfileMistake *mistake);
-
-/* One file's text on its way into a profile. Layers are given from the weakest to the strongest. */
-typedef struct {
-    const char *file; /* shown in messages */
-    const char *text; /* size_bytes long, need not be NUL-terminated or UTF-8 */
-    size_t size_bytes;
-    bool starts_file; /* false: a drop-in of the file before it (only that distinguishes them in
-                         messages) */
-} VrProfileText;
-
-/* The value of [profile] extends in one text, or NULL. Tolerates every mistake: the parser reports
- * them later. Owned. */
-char *vr_profile_text_extends(const char *text, size_t size_bytes);
 
 /*
  * Parse and check. NULL if there is any mistake; all of them are then in `mistakes` (of
