@@ -167,6 +167,11 @@ guest_has_ended() {
 	[ -r "$1" ] && [ -n "$(guest_report "$1" | grep -x end)" ]
 }
 
+# guest_is_waiting SERIAL_LOG: a guest with vmrun.stay is up and listens to its power button.
+guest_is_waiting() {
+	[ -r "$1" ] && [ -n "$(guest_report "$1" | grep -x waiting)" ]
+}
+
 # guest_functions SERIAL_LOG VENDOR:DEVICE: guest addresses of functions with these ids.
 guest_functions() {
 	guest_report "$1" pci | awk -v id="$2" '$2 == id { print $1 }'

@@ -39,9 +39,9 @@ profile() {
 	printf '%s\n' "$@" >>"/etc/vmrun/profiles/$name.conf"
 }
 
-# Where the guest's serial console goes.
+# Where the guest's serial console goes, as its domain says.
 serial_log() {
-	echo "/var/lib/vmrun/log/$1-serial.log"
+	vmrun xml "$1" | sed -n 's/.*<log file="\([^"]*\)".*/\1/p'
 }
 
 # start_in_background NAME: vmrun as a supervisor; its pid in $supervisor, its output in $eh_work/NAME.log.
