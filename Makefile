@@ -45,7 +45,7 @@ VARIANT_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omi
 endif
 ifeq ($(VARIANT),fuzz)
 CC = clang
-VARIANT_CFLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+VARIANT_CFLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-unused-variable
 endif
 
 # --- sources: every file by name, layer by layer --------------------------------------------------
@@ -64,7 +64,8 @@ PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c chec
 	gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c \
 	profile_sections.c profile_values.c report.c)
 
-RUN_SOURCES = $(addprefix src/run/, hypervisor.c hypervisor_embed.c identity_store.c inspect.c)
+RUN_SOURCES = $(addprefix src/run/, apply.c hypervisor.c hypervisor_embed.c identity_store.c \
+	inspect.c journal.c lock.c mover.c step.c worker.c worker_main.c worker_verbs.c)
 
 CLI_SOURCES = $(addprefix src/cli/, cmd_doctor.c cmd_gpus.c cmd_topology.c cmd_who.c commands.c main.c \
 	print.c)

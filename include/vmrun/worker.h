@@ -11,8 +11,9 @@
  */
 #pragma once
 
-#include <vmrun/host_state.h>
-#include <vmrun/plan.h>
+#include <vmrun/apply.h>
+#include <vmrun/journal.h>
+#include <vmrun/session.h>
 #include <vmrun/sysroot.h>
 
 #include <glib.h>
@@ -24,7 +25,8 @@
 typedef struct _VrWorker VrWorker;
 
 /* Start one: /proc/self/exe (so that it is the same program even while a package is being
- * replaced), no inherited fd. */
+ * replaced), no inherited fd, a process group of its own. It ends when we do, after its current
+ * step. */
 VrWorker *vr_worker_start(const VrSysroot *root, GError **error);
 
 /*
@@ -50,3 +52,21 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrWorker, vr_worker_stop)
 
 /* The worker's side: serve requests on standard input until it closes. Returns the exit status. */
 int vr_worker_main(VrSysroot *root);
+
+/*
+ * The mover: an executor (apply.h) that lets a worker do every step, with the deadline of each. A
+ * step that overruns is recorded as stuck in the journal, durably; its worker is left alone with
+ * it, and another one does what follows.
+ */
+typedef struct _VrMover VrMover;
+
+/* `listener` may be NULL; both are lent. No process is started before the first step. */
+VrMover *vr_mover_new(VrSysroot *root, const VrListener *listener);
+void vr_mover_free(VrMover *mover);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrMover, vr_mover_free)
+
+/* Where stuck steps are recorded, and whose stuck devices are not touched. Lent; NULL: nowhere. */
+void vr_mover_set_journal(VrMover *mover, VrJournal *journal);
+
+/* Lent, valid as long as the mover. */
+const VrExecutor *vr_mover_executor(VrMover *mover);

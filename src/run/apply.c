@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <vmrun/apply.h>
+
+#include <vmrun/error.h>
+
+#include <string.h>
+
+/* Twice, because a bind that failed once may succeed, and because a driver's probe may change an
+ * attribute behind us; after that only a last look. */
+#define ROUNDS 2
+
+/* One way, from beginning to end. */
+typedef struct {
+    const VrExecutor *executor;
+    VrHostState *wanted; /* what cannot be brought back any more is taken out */
+    bool stop_at_first;
+    GPtrArray *left_over; /* VrLeftOver */
+    GHashTable *failures; /* what a step is about (see subject_of) -> the latest message */
+    GError *first;
+} Way;
+
+void
+vr_left_over_free(VrLeftOver *left)
+{
+    if (left != NULL) {
+        g_free(left->message);
+        g_free(left);
+    }
+}
+
+static void
+way_clear(Way *way)
+{
+    vr_host_state_free(way->wanted);
+    g_ptr_array_unref(way->left_over);
+    g_hash_table_unref(way->failures);
+    g_clear_error(&way->first);
+}
+
+/* What fails together: a device, a unit, a pool, a module. Owned. */
+static char *
+subject_of(const VrStep *step)
+{
+    if (step->has_device) {
+        return vr_pci_address_format(step->device);
+    }
+    return g_strdup(step->path != NULL ? step->path : step->value);
+}
+
+static void
+remember_first(Way *way, const GError *error)
+{
+    if (way->first == NULL) {
+        way->first = g_error_copy(error);
+    }
+}
+
+static void
+add_left_over(Way *way, const VrPciAddress *address, bool stuck, const char *message)
+{
+    VrLeftOver *left = g_new0(VrLeftOver, 1);
+    if (address != NULL) {
+        left->is_device = true;
+        left->address = *address;
+    }
+    left->stuck = stuck;
+    left->message = g_strdup(message);
+    g_ptr_array_add(way->left_over, left);
+    if (way->first == NULL) {
+        way->first =
+            g_error_new_literal(VR_ERROR, stuck ? VR_ERROR_STUCK : VR_ERROR_FAILED, message);
+    }
+}
+
+/* From now on the device is neither looked at nor written to. */
+static void
+drop_device(VrHostState *state, VrPciAddress address)
+{
+    for (guint i = state->bindings->len; i-- > 0;) {
+        const VrBinding *binding = g_ptr_array_index(state->bindings, i);
+        if (vr_pci_address_equal(binding->address, address)) {
+            g_ptr_array_remove_index(state->bindings, i);
+        }
+    }
+    for (guint i = state->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (attribute->has_device && vr_pci_address_equal(attribute->device, address)) {
+            g_ptr_array_remove_index(state->attributes, i);
+        }
+    }
+}
+
+static void
+drop_pools(VrHostState *state)
+{
+    for (guint i = state->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (!attribute->has_device) {
+            g_ptr_array_remove_index(state->attributes, i);
+        }
+    }
+}
+
+static void
+copy_attributes(const VrHostState *from, bool of_devices, const VrPciAddress *device,
+                VrHostState *to)
+{
+    for (guint i = 0; i < from->attributes->len; i++) {
+        const VrAttribute *attribute = g_ptr_array_index(from->attributes, i);
+        if (attribute->has_device != of_devices ||
+            (device != NULL && !vr_pci_address_equal(attribute->device, *device))) {
+            continue;
+        }
+        vr_host_state_set_attribute(to, attribute->kind,
+                                    attribute->has_device ? &attribute->device : NULL,
+                                    attribute->path, attribute->value);
+    }
+}
+
+static VrHostState *
+observe_shape(const Way *way, const VrHostState *shape, GError **error)
+{
+    return way->executor->observe(way->executor->data, shape, error);
+}
+
+/* One function alone, so that another that cannot be looked at does not matter. */
+static void
+observe_device(Way *way, VrPciAddress address, VrHostState *now)
+{
+    g_autoptr(VrHostState) shape = vr_host_state_new();
+    g_autoptr(GError) error = NULL;
+    vr_host_state_add_binding(shape, vr_binding_new(address));
+    copy_attributes(way->wanted, true, &address, shape);
+    g_autoptr(VrHostState) seen = observe_shape(way, shape, &error);
+    if (seen == NULL) {
+        remember_first(way, error);
+        add_left_over(way, &address, g_error_matches(error, VR_ERROR, VR_ERROR_STUCK),
+                      error->message);
+        drop_device(way->wanted, address);
+        return;
+    }
+    VrBinding *binding = vr_host_state_binding(seen, address);
+    if (binding != NULL) {
+        vr_host_state_add_binding(now, vr_binding_copy(binding));
+    }
+    copy_attributes(seen, true, &address, now);
+}
+
+static void
+observe_pools(Way *way, VrHostState *now)
+{
+    g_autoptr(VrHostState) shape = vr_host_state_new();
+    g_autoptr(GError) error = NULL;
+    copy_attributes(way->wanted, false, NULL, shape);
+    if (shape->attributes->len == 0) {
+        return;
+    }
+    g_autoptr(VrHostState) seen = observe_shape(way, shape, &error);
+    if (seen == NULL) {
+        remember_first(way, error);
+        add_left_over(way, NULL, false, error->message);
+        drop_pools(way->wanted);
+        return;
+    }
+    copy_attributes(seen, false, NULL, now);
+}
+
+static void
+observe_units(Way *way, VrHostState *now)
+{
+    g_autoptr(VrHostState) shape = vr_host_state_new();
+    g_autoptr(GError) error = NULL;
+    for (guint i = 0; i < way->wanted->units->len; i++) {
+        const VrUnitState *unit = g_ptr_array_index(way->wanted->units, i);
+        vr_host_state_set_unit(shape, unit->name, unit->active);
+    }
+    if (shape->units->len == 0) {
+        return;
+    }
+    g_autoptr(VrHostState) seen = observe_shape(way, shape, &error);
+    if (seen == NULL) {
+        remember_first(way, error);
+        add_left_over(way, NULL, false, error->message);
+        g_ptr_array_set_size(way->wanted->units, 0);
+        return;
+    }
+    for (guint i = 0; i < seen->units->len; i++) {
+        const VrUnitState *unit = g_ptr_array_index(seen->units, i);
+        vr_host_state_set_unit(now, unit->name, unit->active);
+    }
+}
+
+static VrHostState *
+observe_in_parts(Way *way)
+{
+    VrHostState *now = vr_host_state_new();
+    for (guint i = way->wanted->bindings->len; i-- > 0;) { /* backwards: entries may go */
+        const VrBinding *binding = g_ptr_array_index(way->wanted->bindings, i);
+        observe_device(way, binding->address, now);
+    }
+    observe_pools(way, now);
+    observe_units(way, now);
+    return now;
+}
+
+/* NULL only on the way out. */
+static VrHostState *
+look(Way *way, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    VrHostState *now = observe_shape(way, way->wanted, &failure);
+    if (now != NULL) {
+        return now;
+    }
+    if (way->stop_at_first) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
+    return observe_in_parts(way);
+}
+
+/* What must not be touched is told and taken out; false only on the way out. */
+static bool
+drop_obstacles(Way *way, const VrHostState *now, GError **error)
+{
+    for (guint i = way->wanted->bindings->len; i-- > 0;) {
+        const VrBinding *wanted = g_ptr_array_index(way->wanted->bindings, i);
+        const VrBinding *binding = vr_host_state_binding(now, wanted->address);
+        g_autofree char *obstacle = vr_binding_obstacle(binding, wanted, !way->stop_at_first);
+        if (obstacle == NULL) {
+            continue;
+        }
+        VrPciAddress address = wanted->address;
+        g_autofree char *text = vr_pci_address_format(address);
+        if (way->stop_at_first) {
+            return vr_error_set(error, VR_ERROR_GONE, "%s %s", text, obstacle);
+        }
+        g_autofree char *message = g_strdup_printf("%s %s", text, obstacle);
+        add_left_over(way, &address, false, message);
+        drop_device(way->wanted, address);
+    }
+    return true;
+}
+
+static void
+tell(const Way *way, const VrStep *step, bool done, const GError *error)
+{
+    if (way->executor->progress != NULL) {
+        way->executor->progress(way->executor->data, step, done, error);
+    }
+}
+
+static bool
+execute(const Way *way, const VrStep *step, GError **error)
+{
+    GError *failure = NULL;
+    tell(way, step, false, NULL);
+    bool done = way->executor->execute(way->executor->data, step, way->wanted, &failure);
+    tell(way, step, done, failure);
+    if (!done) {
+        g_propagate_error(error, failure);
+    }
+    return done;
+}
+
+static void
+note_failure(Way *way, const VrStep *step, const GError *error)
+{
+    remember_first(way, error);
+    g_hash_table_replace(way->failures, subject_of(step), g_strdup(error->message));
+    if (g_error_matches(error, VR_ERROR, VR_ERROR_STUCK)) {
+        add_left_over(way, step->has_device ? &step->device : NULL, true, error->message);
+        if (step->has_device) {
+            drop_device(way->wanted, step->device);
+        }
+    }
+}
+
+/* All steps, but none of a device after one of it failed. False only on the way out. */
+static bool
+run(Way *way, const VrPlan *plan, GError **error)
+{
+    g_autoptr(GHashTable) failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < plan->steps->len; i++) {
+        const VrStep *step = g_ptr_array_index(plan->steps, i);
+        g_autofree char *subject = subject_of(step);
+        g_autoptr(GError) failure = NULL;
+        if (g_hash_table_contains(failed, subject) || execute(way, step, &failure)) {
+            continue;
+        }
+        if (way->stop_at_first) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return false;
+        }
+        note_failure(way, step, failure);
+        g_hash_table_add(failed, g_steal_pointer(&subject));
+    }
+    return true;
+}
+
+/* The steps that are still needed after the last look are what could not be done. */
+static void
+give_up(Way *way, const VrPlan *rest)
+{
+    g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < rest->steps->len; i++) {
+        const VrStep *step = g_ptr_array_index(rest->steps, i);
+        g_autofree char *subject = subject_of(step);
+        g_autofree char *description = vr_step_describe(step);
+        if (g_hash_table_contains(told, subject)) {
+            continue;
+        }
+        const char *why = g_hash_table_lookup(way->failures, subject);
+        g_autofree char *message =
+            why != NULL ? g_strdup(why)
+                        : g_strdup_printf("%s: it was done, but did not last", description);
+        add_left_over(way, step->has_device ? &step->device : NULL, false, message);
+        g_hash_table_add(told, g_steal_pointer(&subject));
+    }
+}
+
+static bool
+go(Way *way, GError **error)
+{
+    for (unsigned round = 0; round <= ROUNDS; round++) {
+        g_autoptr(VrHostState) now = look(way, error);
+        if (now == NULL || !drop_obstacles(way, now, error)) {
+            return false;
+        }
+        g_autoptr(VrPlan) plan = vr_plan_between(now, way->wanted);
+        if (plan->steps->len == 0) {
+            break;
+        }
+        if (round == ROUNDS) {
+            give_up(way, plan);
+        } else if (!run(way, plan, error)) {
+            return false;
+        }
+    }
+    if (way->left_over->len == 0) {
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&way->first));
+    return false;
+}
+
+bool
+vr_apply(const VrExecutor *executor, const VrHostState *wanted, bool stop_at_first,
+         GPtrArray *left_over, GError **error)
+{
+    Way way = {
+        .executor = executor,
+        .wanted = vr_host_state_copy(wanted),
+        .stop_at_first = stop_at_first,
+        .left_over = g_ptr_array_new_with_free_func((GDestroyNotify) vr_left_over_free),
+        .failures = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
+    };
+    bool done = go(&way, error);
+    while (left_over != NULL && way.left_over->len > 0) {
+        g_ptr_array_add(left_over, g_ptr_array_steal_index(way.left_over, 0));
+    }
+    way_clear(&way);
+    return done;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Steps in a worker, each with its deadline; the journal knows what hangs. */
+#include "run/worker_private.h"
+
+#include <vmrun/error.h>
+#include <vmrun/process.h>
+
+/* Reading driver_override waits for the device's lock, asking systemd for 20 s at most. */
+#define OBSERVE_TIMEOUT_MS 30000
+/* Long enough that no healthy step is mentioned. */
+#define SLOW_MS 10000
+
+struct _VrMover {
+    VrSysroot *root;
+    const VrListener *listener;
+    VrJournal *journal;
+    VrWorker *worker; /* NULL: none runs */
+    char **program;   /* NULL: this same one */
+    GArray *stuck;    /* VrPciAddress: of this mover, in the journal, too, if there is one */
+    VrExecutor executor;
+};
+
+static void
+say(const VrMover *mover, VrStage stage, const char *text)
+{
+    if (mover->listener != NULL && mover->listener->stage != NULL) {
+        mover->listener->stage(mover->listener->data, stage, text);
+    }
+}
+
+static bool
+has_address(const GArray *addresses, VrPciAddress address)
+{
+    for (guint i = 0; i < addresses->len; i++) {
+        if (vr_pci_address_equal(g_array_index(addresses, VrPciAddress, i), address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+is_stuck(const VrMover *mover, VrPciAddress address)
+{
+    return has_address(mover->stuck, address) ||
+           (mover->journal != NULL && has_address(mover->journal->stuck, address));
+}
+
+static bool
+start_worker(VrMover *mover, GError **error)
+{
+    if (mover->worker != NULL) {
+        return true;
+    }
+    mover->worker =
+        mover->program != NULL
+            ? vr_worker_start_program(mover->root, (const char *const *) mover->program, error)
+            : vr_worker_start(mover->root, error);
+    return mover->worker != NULL;
+}
+
+static void
+drop_worker(VrMover *mover)
+{
+    vr_worker_stop(mover->worker);
+    mover->worker = NULL;
+}
+
+/* Name in the journal what must not be touched until that process has ended. */
+static void
+record_stuck(VrMover *mover, const VrPciAddress *address, const GError *why)
+{
+    g_autoptr(GError) error = NULL;
+    if (address != NULL && !has_address(mover->stuck, *address)) {
+        g_array_append_val(mover->stuck, *address);
+    }
+    VrJournal *journal = mover->journal;
+    if (journal == NULL || address == NULL) {
+        return;
+    }
+    if (!has_address(journal->stuck, *address)) {
+        g_array_append_val(journal->stuck, *address);
+    }
+    /* Of two that hang the first counts while it lives. */
+    if (!vr_process_is_alive(mover->root, journal->stuck_pid, journal->stuck_start_time)) {
+        journal->stuck_pid = vr_worker_pid(mover->worker);
+        journal->stuck_start_time = vr_worker_start_time(mover->worker);
+    }
+    g_free(journal->message);
+    journal->message = g_strdup(why->message);
+    if (!vr_journal_write(mover->root, journal, &error)) {
+        say(mover, VR_STAGE_WARNING, error->message);
+    }
+}
+
+/* After a call that failed: a worker that hangs is left alone, one that died is replaced. */
+static void
+look_after(VrMover *mover, const VrPciAddress *address, const GError *why)
+{
+    if (g_error_matches(why, VR_ERROR, VR_ERROR_STUCK)) {
+        record_stuck(mover, address, why);
+        vr_worker_abandon(mover->worker, false);
+        drop_worker(mover);
+    } else if (vr_worker_pidfd(mover->worker) >= 0 &&
+               vr_process_wait(vr_worker_pidfd(mover->worker), 0)) {
+        drop_worker(mover);
+    }
+}
+
+/* What a slow step is told about. */
+typedef struct {
+    const VrMover *mover;
+    const char *description;
+} Slow;
+
+static void
+say_slow(void *data)
+{
+    const Slow *slow = data;
+    g_autofree char *text = g_strdup_printf("still waiting for the kernel: %s", slow->description);
+    say(slow->mover, VR_STAGE_NOTE, text);
+}
+
+static bool
+execute(void *data, const VrStep *step, const VrHostState *wanted, GError **error)
+{
+    VrMover *mover = data;
+    g_autofree char *description = vr_step_describe(step);
+    Slow slow = {mover, description};
+    VrWorkerWatch watch = {.after_ms = SLOW_MS, .slow = say_slow, .data = &slow};
+    GError *failure = NULL;
+    if (step->has_device && is_stuck(mover, step->device)) {
+        return vr_error_set(error, VR_ERROR_STUCK, "%s: an earlier step still hangs in the kernel",
+                            description);
+    }
+    if (!start_worker(mover, error)) {
+        return vr_error_prefix(error, "%s", description);
+    }
+    const VrBinding *binding =
+        step->has_device ? vr_host_state_binding(wanted, step->device) : NULL;
+    unsigned timeout_ms = vr_step_timeout_ms(step, wanted);
+    g_autoptr(JsonObject) answer = vr_worker_call_watched(
+        mover->worker, vr_worker_step_request(step, binding), timeout_ms, &watch, &failure);
+    if (answer != NULL) {
+        return true;
+    }
+    if (g_error_matches(failure, VR_ERROR, VR_ERROR_STUCK)) {
+        g_clear_error(&failure);
+        vr_error_set(&failure, VR_ERROR_STUCK,
+                     "%s: still hangs in the kernel after %u s (process %d)", description,
+                     timeout_ms / 1000, vr_worker_pid(mover->worker));
+    }
+    look_after(mover, step->has_device ? &step->device : NULL, failure);
+    g_propagate_error(error, failure);
+    return false;
+}
+
+static VrHostState *
+observe(void *data, const VrHostState *shape, GError **error)
+{
+    VrMover *mover = data;
+    GError *failure = NULL;
+    if (!start_worker(mover, error)) {
+        return NULL;
+    }
+    JsonObject *request = vr_worker_request("observe");
+    g_autofree char *text = vr_host_state_to_text(shape);
+    json_object_set_string_member(request, "shape", text);
+    g_autoptr(JsonObject) answer =
+        vr_worker_call(mover->worker, request, OBSERVE_TIMEOUT_MS, &failure);
+    if (answer == NULL) {
+        const VrBinding *only =
+            shape->bindings->len == 1 ? g_ptr_array_index(shape->bindings, 0) : NULL;
+        look_after(mover, only != NULL ? &only->address : NULL, failure);
+        g_propagate_error(error, failure);
+        return NULL;
+    }
+    const char *state = json_object_get_string_member_with_default(answer, "state", "");
+    return vr_host_state_from_text(state, error);
+}
+
+/* Worth a line of its own: what changes the host for others. The rest is a line that is replaced.
+ */
+static bool
+is_notable(const VrStep *step)
+{
+    return step->kind == VR_STEP_BIND || step->kind == VR_STEP_STOP_UNIT ||
+           step->kind == VR_STEP_START_UNIT ||
+           (step->kind == VR_STEP_ATTRIBUTE && !step->has_device);
+}
+
+static void
+progress(void *data, const VrStep *step, bool done, const GError *error)
+{
+    const VrMover *mover = data;
+    g_autofree char *description = vr_step_describe(step);
+    if (error != NULL) {
+        say(mover, VR_STAGE_WARNING, error->message);
+    } else if (!done || is_notable(step)) {
+        say(mover, done ? VR_STAGE_DONE : VR_STAGE_BEGIN, description);
+    }
+}
+
+VrMover *
+vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const *argv)
+{
+    VrMover *mover = g_new0(VrMover, 1);
+    mover->root = vr_sysroot_ref(root);
+    mover->listener = listener;
+    mover->program = g_strdupv((char **) argv);
+    mover->stuck = g_array_new(FALSE, TRUE, sizeof(VrPciAddress));
+    mover->executor = (VrExecutor){execute, observe, progress, mover};
+    return mover;
+}
+
+VrMover *
+vr_mover_new(VrSysroot *root, const VrListener *listener)
+{
+    return vr_mover_new_with(root, listener, NULL);
+}
+
+void
+vr_mover_free(VrMover *mover)
+{
+    if (mover == NULL) {
+        return;
+    }
+    vr_worker_stop(mover->worker);
+    vr_sysroot_unref(mover->root);
+    g_strfreev(mover->program);
+    g_array_unref(mover->stuck);
+    g_free(mover);
+}
+
+void
+vr_mover_set_journal(VrMover *mover, VrJournal *journal)
+{
+    mover->journal = journal;
+}
+
+const VrExecutor *
+vr_mover_executor(VrMover *mover)
+{
+    return &mover->executor;
+}

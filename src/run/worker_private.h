@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by worker.c, worker_verbs.c, mover.c and their tests. */
+#pragma once
+
+#include <vmrun/hypervisor.h>
+#include <vmrun/worker.h>
+
+/* Start another program as worker (a test starts itself). argv[0] is its path. */
+VrWorker *vr_worker_start_program(const VrSysroot *root, const char *const *argv, GError **error);
+
+VrMover *vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const *argv);
+
+/* Told once, when an answer takes longer than `after_ms`. */
+typedef struct {
+    unsigned after_ms;
+    void (*slow)(void *data);
+    void *data;
+} VrWorkerWatch;
+
+JsonObject *vr_worker_call_watched(VrWorker *worker, JsonObject *request, unsigned timeout_ms,
+                                   const VrWorkerWatch *watch, GError **error);
+
+/* What a worker keeps between requests. */
+typedef struct {
+    VrSysroot *root;
+    VrHypervisor *hypervisor; /* NULL: not connected */
+} VrWorkerService;
+
+/* The answer to a request, whatever it says. */
+JsonObject *vr_worker_serve(VrWorkerService *service, JsonObject *request);
+
+/* Requests for the verbs of worker_verbs.c. `binding` NULL: a step without a device. */
+JsonObject *vr_worker_request(const char *verb);
+JsonObject *vr_worker_step_request(const VrStep *step, const VrBinding *binding);
+
+/* One object as a line with its newline. Owned. */
+char *vr_worker_line(JsonObject *object);
+
+/* The object in a line, or NULL. Owned. */
+JsonObject *vr_worker_parse(const char *line);
