@@ -55,7 +55,7 @@ enter_dots(Walk *walk, bool is_parent)
 static bool
 enter(Walk *walk, const char *name, bool is_last)
 {
-    char target[PATH_MAX] = "";
+    char target[PATH_MAX]; /* not zeroed: this runs for every component of every path */
     gsize old_length = walk->done->len;
 
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
@@ -70,6 +70,7 @@ enter(Walk *walk, const char *name, bool is_last)
     if (size_bytes < 0) {
         return errno == EINVAL || (errno == ENOENT && is_last);
     }
+    target[size_bytes] = '\0';
     if (is_last && walk->keep_last_link) {
         return true;
     }

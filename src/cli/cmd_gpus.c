@@ -164,22 +164,176 @@ load_facts(const VrOptions *options)
     return vr_host_facts_load(options->root, VR_FACTS_NAMES | VR_FACTS_STORAGE | VR_FACTS_NETWORK);
 }
 
+/* Columns of the table, in the order in which they are made. */
+enum { COLUMN_ADDRESS, COLUMN_GROUP, COLUMN_DRIVER, COLUMN_ROLE, COLUMN_DEVICE };
+
+static void
+set_text(struct libscols_line *line, size_t column, const char *text)
+{
+    g_autofree char *shown = vr_text_printable(text);
+
+    scols_line_set_data(line, column, shown);
+}
+
+static struct libscols_line *
+add_line(struct libscols_table *table, struct libscols_line *above, const VrHostFacts *facts,
+         const VrPciFunction *function, const char *role)
+{
+    struct libscols_line *line = scols_table_new_line(table, above);
+    g_autofree char *address = vr_pci_address_format(function->address);
+    g_autofree char *group =
+        function->group < 0 ? g_strdup("-") : g_strdup_printf("%d", function->group);
+
+    set_text(line, COLUMN_ADDRESS, address);
+    set_text(line, COLUMN_GROUP, group);
+    set_text(line, COLUMN_DRIVER, function->driver != NULL ? function->driver : "-");
+    set_text(line, COLUMN_ROLE, role);
+    set_text(line, COLUMN_DEVICE, vr_host_facts_name(facts, function));
+    return line;
+}
+
+static void
+add_gpu_lines(struct libscols_table *table, const VrHostFacts *facts, const VrGpu *gpu)
+{
+    struct libscols_line *line =
+        add_line(table, NULL, facts, gpu->display, vr_gpu_is_usable(gpu) ? "usable" : "not usable");
+
+    for (guint i = 0; i < gpu->functions->len; i++) {
+        const VrPciFunction *function = g_ptr_array_index(gpu->functions, i);
+
+        if (function != gpu->display) {
+            add_line(table, line, facts, function, "goes along");
+        }
+    }
+    for (guint i = 0; i < gpu->in_the_way->len; i++) {
+        const VrNeighbour *neighbour = g_ptr_array_index(gpu->in_the_way, i);
+
+        add_line(table, line, facts, neighbour->function, "in the way");
+    }
+}
+
+static void
+print_table(const VrOptions *options, const VrHostFacts *facts, const GPtrArray *gpus)
+{
+    struct libscols_table *table = vr_print_table_new(options);
+
+    scols_table_new_column(table, "ADDRESS", 0, SCOLS_FL_TREE);
+    scols_table_new_column(table, "GROUP", 0, SCOLS_FL_RIGHT);
+    scols_table_new_column(table, "DRIVER", 0, 0);
+    scols_table_new_column(table, "VERDICT", 0, 0);
+    scols_table_new_column(table, "DEVICE", 0, SCOLS_FL_TRUNC);
+    for (guint i = 0; i < gpus->len; i++) {
+        add_gpu_lines(table, facts, g_ptr_array_index(gpus, i));
+    }
+    vr_print_table(table);
+}
+
+static void
+print_neighbours(const VrGpu *gpu)
+{
+    for (guint i = 0; i < gpu->in_the_way->len; i++) {
+        const VrNeighbour *neighbour = g_ptr_array_index(gpu->in_the_way, i);
+        g_autofree char *address = vr_pci_address_format(neighbour->function->address);
+        g_autofree char *reason = vr_text_printable(neighbour->reason);
+
+        vr_print("      %s  %s", address, reason);
+    }
+}
+
+static void
+print_unreadable(const VrGpu *gpu)
+{
+    for (guint i = 0; i < gpu->functions->len; i++) {
+        const VrPciFunction *function = g_ptr_array_index(gpu->functions, i);
+
+        if (function->error != NULL) {
+            g_autofree char *shown = vr_text_printable(function->error);
+
+            vr_print("      %s", shown);
+        }
+    }
+}
+
+static void
+print_problem(const VrOptions *options, const VrGpu *gpu, const char *problem)
+{
+    vr_print("  %s %s (%s)", vr_print_glyph(options, VR_GLYPH_BLOCKER),
+             vr_gpu_problem_meaning(problem), problem);
+    if (strcmp(problem, "shared-group") == 0) {
+        print_neighbours(gpu);
+    }
+    if (strcmp(problem, "unreadable") == 0) {
+        print_unreadable(gpu);
+    }
+    vr_print("    do: %s", vr_gpu_problem_advice(problem));
+}
+
+/* What is no problem, but good to know before one chooses. */
+static void
+print_hints(const VrOptions *options, const VrGpu *gpu)
+{
+    const char *glyph = vr_print_glyph(options, VR_GLYPH_INFO);
+
+    if (gpu->integrated) {
+        vr_print("  %s part of the processor: never chosen by device=auto", glyph);
+    }
+    if (gpu->groups->len > 1) {
+        vr_print("  %s its functions are in %u IOMMU groups; all of them go together", glyph,
+                 gpu->groups->len);
+    }
+    if (gpu->ids_ambiguous) {
+        vr_print("  %s other devices have the same ids: vfio-pci.ids= would take those, too",
+                 glyph);
+    }
+}
+
+static void
+print_verdict(const VrOptions *options, const VrHostFacts *facts, const VrGpu *gpu)
+{
+    g_autofree char *address = vr_pci_address_format(gpu->display->address);
+    g_autofree char *bold = vr_print_bold(options, address);
+    g_autofree char *name = vr_text_printable(vr_host_facts_name(facts, gpu->display));
+
+    if (vr_gpu_is_usable(gpu)) {
+        vr_print("%s %s %s: can be given to a guest", vr_print_glyph(options, VR_GLYPH_OK), bold,
+                 name);
+    } else {
+        vr_print("%s %s %s: cannot be given to a guest", vr_print_glyph(options, VR_GLYPH_BLOCKER),
+                 bold, name);
+    }
+    for (guint i = 0; i < gpu->problems->len; i++) {
+        print_problem(options, gpu, g_ptr_array_index(gpu->problems, i));
+    }
+    print_hints(options, gpu);
+}
+
+static void
+print_text(const VrOptions *options, const VrHostFacts *facts, const GPtrArray *gpus)
+{
+    if (gpus->len == 0) {
+        vr_print("no graphics card found");
+        return;
+    }
+    print_table(options, facts, gpus);
+    for (guint i = 0; i < gpus->len; i++) {
+        vr_print("%s", "");
+        print_verdict(options, facts, g_ptr_array_index(gpus, i));
+    }
+}
+
 int
 vr_cmd_gpus(const VrOptions *options)
 {
     g_autoptr(VrHostFacts) facts = load_facts(options);
-
-    if (facts->functions_error != NULL) {
-        g_autoptr(GError) error = NULL;
-
-        vr_error_set(&error, VR_ERROR_FAILED, "list the PCI devices: %s", facts->functions_error);
-        return vr_print_error(options, error);
-    }
-
     g_autoptr(GPtrArray) gpus = vr_gpus_judge(facts);
 
+    if (facts->functions_error != NULL) {
+        vr_say(options, "vmrun: the PCI devices could not be listed: %s", facts->functions_error);
+    }
     if (options->json) {
         print_json(facts, gpus);
+    } else {
+        print_text(options, facts, gpus);
     }
     return 0;
 }

@@ -3,9 +3,56 @@
 
 #include <libkmod.h>
 
+#include <dlfcn.h>
 #include <string.h>
 
 #define VFIO_PCI "/sys/module/vfio_pci"
+
+/*
+ * libkmod is opened when the question comes up: it brings libcrypto along, and relocating that
+ * would cost every command more than reading all PCI devices does.
+ */
+typedef struct {
+    void *handle;
+    __typeof__(kmod_new) *context_new;
+    __typeof__(kmod_unref) *context_unref;
+    __typeof__(kmod_set_log_fn) *set_log;
+    __typeof__(kmod_module_new_from_lookup) *lookup;
+    __typeof__(kmod_module_get_module) *first;
+    __typeof__(kmod_module_get_path) *path;
+    __typeof__(kmod_module_unref) *module_unref;
+    __typeof__(kmod_module_unref_list) *list_unref;
+    __typeof__(kmod_module_apply_filter) *filter;
+} Kmod;
+
+static bool
+kmod_open(Kmod *kmod)
+{
+    const struct {
+        const char *name;
+        void **place;
+    } symbols[] = {
+        {"kmod_new", (void **) &kmod->context_new},
+        {"kmod_unref", (void **) &kmod->context_unref},
+        {"kmod_set_log_fn", (void **) &kmod->set_log},
+        {"kmod_module_new_from_lookup", (void **) &kmod->lookup},
+        {"kmod_module_get_module", (void **) &kmod->first},
+        {"kmod_module_get_path", (void **) &kmod->path},
+        {"kmod_module_unref", (void **) &kmod->module_unref},
+        {"kmod_module_unref_list", (void **) &kmod->list_unref},
+        {"kmod_module_apply_filter", (void **) &kmod->filter},
+    };
+
+    kmod->handle = dlopen("libkmod.so.2", RTLD_NOW | RTLD_LOCAL);
+    for (gsize i = 0; i < G_N_ELEMENTS(symbols) && kmod->handle != NULL; i++) {
+        *symbols[i].place = dlsym(kmod->handle, symbols[i].name);
+        if (*symbols[i].place == NULL) {
+            dlclose(kmod->handle);
+            kmod->handle = NULL;
+        }
+    }
+    return kmod->handle != NULL;
+}
 
 static char *
 join_root(const VrSysroot *root, const char *path)
@@ -17,7 +64,7 @@ join_root(const VrSysroot *root, const char *path)
 
 /* The modules of the kernel that runs there; NULL if there are none to be seen. */
 static struct kmod_ctx *
-open_modules(const VrHostFacts *facts)
+open_modules(const Kmod *kmod, const VrHostFacts *facts)
 {
     static const char *const places[] = {"/etc/modprobe.d", "/run/modprobe.d",
                                          "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d",
@@ -44,7 +91,7 @@ open_modules(const VrHostFacts *facts)
     g_ptr_array_add(paths, NULL);
 
     g_autofree char *directory = join_root(facts->root, resolved);
-    return kmod_new(directory, (const char *const *) paths->pdata);
+    return kmod->context_new(directory, (const char *const *) paths->pdata);
 }
 
 /* "a,b" has b; '-' and '_' are one in module names. */
@@ -75,26 +122,25 @@ is_blacklisted_at_boot(const VrHostFacts *facts, const char *module)
 }
 
 static VrModuleState
-state_in_files(struct kmod_ctx *modules, const char *name)
+state_in_files(const Kmod *kmod, struct kmod_ctx *modules, const char *name)
 {
-    VrModuleState state = VR_MODULE_MISSING;
     struct kmod_list *found = NULL, *allowed = NULL;
 
-    if (kmod_module_new_from_lookup(modules, name, &found) < 0 || found == NULL) {
+    if (kmod->lookup(modules, name, &found) < 0 || found == NULL) {
         return VR_MODULE_MISSING;
     }
 
-    struct kmod_module *module = kmod_module_get_module(found);
-    bool is_file = kmod_module_get_path(module) != NULL;
+    struct kmod_module *module = kmod->first(found);
+    bool is_file = kmod->path(module) != NULL;
+    VrModuleState state = is_file ? VR_MODULE_LOADABLE : VR_MODULE_BUILTIN;
 
-    kmod_module_unref(module);
-    kmod_module_apply_filter(modules, KMOD_FILTER_BLACKLIST, found, &allowed);
-    state = is_file ? VR_MODULE_LOADABLE : VR_MODULE_BUILTIN;
+    kmod->module_unref(module);
+    kmod->filter(modules, KMOD_FILTER_BLACKLIST, found, &allowed);
     if (is_file && allowed == NULL) {
         state = VR_MODULE_BLACKLISTED;
     }
-    kmod_module_unref_list(allowed);
-    kmod_module_unref_list(found);
+    kmod->list_unref(allowed);
+    kmod->list_unref(found);
     return state;
 }
 
@@ -106,26 +152,41 @@ ignore_log(void *data, int priority, const char *file, int line, const char *fun
     (void) arguments;
 }
 
+static VrModuleState
+look_up(const Kmod *kmod, const VrHostFacts *facts)
+{
+    struct kmod_ctx *modules = open_modules(kmod, facts);
+
+    if (modules == NULL) {
+        return VR_MODULE_MISSING;
+    }
+    kmod->set_log(modules, ignore_log, NULL);
+
+    VrModuleState state = state_in_files(kmod, modules, "vfio_pci");
+
+    kmod->context_unref(modules);
+    return state;
+}
+
 /* The running kernel's word comes first: a module that is loaded has a state, one built in none. */
 static VrModuleState
 vfio_pci_state(const VrHostFacts *facts)
 {
+    Kmod kmod = {0};
+
     if (vr_sysroot_exists(facts->root, VFIO_PCI "/initstate")) {
         return VR_MODULE_LOADED;
     }
     if (vr_sysroot_exists(facts->root, VFIO_PCI)) {
         return VR_MODULE_BUILTIN;
     }
-
-    struct kmod_ctx *modules = open_modules(facts);
-    if (modules == NULL) {
+    if (!kmod_open(&kmod)) {
         return VR_MODULE_MISSING;
     }
-    kmod_set_log_fn(modules, ignore_log, NULL);
 
-    VrModuleState state = state_in_files(modules, "vfio_pci");
+    VrModuleState state = look_up(&kmod, facts);
 
-    kmod_unref(modules);
+    dlclose(kmod.handle);
     if (state == VR_MODULE_LOADABLE && is_blacklisted_at_boot(facts, "vfio_pci")) {
         return VR_MODULE_BLACKLISTED;
     }

@@ -253,65 +253,79 @@ read_node(Reading *reading)
  * /sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0. A capture may be flat: then nothing is told.
  */
 static void
-read_parent(Reading *reading)
+take_parent(Reading *reading)
 {
-    g_autofree char *path = vr_sysroot_resolve(reading->root, reading->directory, NULL);
-    g_autofree char *above = path == NULL ? NULL : g_path_get_dirname(path);
-    const char *name = above == NULL ? NULL : strrchr(above, '/');
+    g_autofree char *above = g_path_get_dirname(reading->directory);
+    const char *name = strrchr(above, '/');
 
     reading->function->has_parent =
         name != NULL && vr_pci_address_parse(name + 1, &reading->function->parent);
 }
 
-/* The physical function's address for a virtual function, else NULL. */
-static char *
-read_physical_function(Reading *reading)
+/* What only endpoints have. The physical function's address goes to `owners` for a virtual one. */
+static void
+read_endpoint(Reading *reading, GArray *owners)
 {
+    VrPciAddress owner = {0};
     g_autofree char *path = g_strconcat(reading->directory, "/physfn", NULL);
     g_autofree char *name = vr_sysroot_link_name(reading->root, path, NULL);
 
-    reading->function->is_virtual = name != NULL || vr_sysroot_exists(reading->root, path);
-    return g_steal_pointer(&name);
+    reading->function->is_virtual = name != NULL;
+    if (name != NULL && vr_pci_address_parse(name, &owner)) {
+        g_array_append_val(owners, owner);
+    }
+    read_node(reading);
+    reading->function->virtual_functions = (unsigned) read_count(reading, "sriov_numvfs");
 }
 
-/* One function; its physical function's address goes to `owners` if it is a virtual one. */
-static VrPciFunction *
-read_function(const VrSysroot *root, const char *name, GArray *owners)
+static void
+read_all(Reading *reading, GArray *owners)
 {
-    VrPciFunction *function = g_new0(VrPciFunction, 1);
-    g_autofree char *directory = g_strconcat(DEVICES "/", name, NULL);
-    Reading reading = {.root = root, .directory = directory, .function = function};
+    VrPciFunction *function = reading->function;
 
-    function->group = -1;
-    function->numa_node = -1;
-    function->boot_vga = VR_UNKNOWN;
-    if (!vr_pci_address_parse(name, &function->address)) {
-        g_free(function);
-        return NULL;
-    }
-    read_uevent(&reading);
-    read_ids(&reading);
-    read_revision(&reading);
-    read_group(&reading);
-    read_parent(&reading);
-    function->driver = read_link(&reading, "driver", VR_PCI_UNREADABLE_DRIVER);
+    read_uevent(reading);
+    read_ids(reading);
+    read_revision(reading);
+    read_group(reading);
+    take_parent(reading);
+    function->driver = read_link(reading, "driver", VR_PCI_UNREADABLE_DRIVER);
     if (vr_pci_function_is_display(function)) {
-        read_boot_vga(&reading);
+        read_boot_vga(reading);
     }
     if (!vr_pci_function_is_bridge(function)) {
-        VrPciAddress owner = {0};
-        g_autofree char *physical = read_physical_function(&reading);
-
-        read_node(&reading);
-        function->virtual_functions = (unsigned) read_count(&reading, "sriov_numvfs");
-        if (physical != NULL && vr_pci_address_parse(physical, &owner)) {
-            g_array_append_val(owners, owner);
-        }
+        read_endpoint(reading, owners);
     }
     /* All ones is what a read from a device that does not answer brings; the kernel keeps what it
      * read when it found the device. */
     function->is_dead =
-        (reading.has_vendor && function->vendor == 0xffff) || function->revision == 0xff;
+        (reading->has_vendor && function->vendor == 0xffff) || function->revision == 0xff;
+}
+
+/* One function; NULL if the name is no address. The directory is resolved once: every attribute
+ * through the link of the bus would cost the kernel the whole way again. */
+static VrPciFunction *
+read_function(const VrSysroot *root, const char *name, GArray *owners)
+{
+    VrPciAddress address = {0};
+    g_autofree char *link = g_strconcat(DEVICES "/", name, NULL);
+
+    if (!vr_pci_address_parse(name, &address)) {
+        return NULL;
+    }
+
+    g_autofree char *resolved = vr_sysroot_resolve(root, link, NULL);
+    VrPciFunction *function = g_new0(VrPciFunction, 1);
+    Reading reading = {
+        .root = root,
+        .directory = resolved != NULL ? resolved : link,
+        .function = function,
+    };
+
+    function->address = address;
+    function->group = -1;
+    function->numa_node = -1;
+    function->boot_vga = VR_UNKNOWN;
+    read_all(&reading, owners);
     return function;
 }
 

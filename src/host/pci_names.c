@@ -62,6 +62,9 @@ vr_pci_names_lookup(const VrPciNames *names, const VrPciFunction *function)
     if (vendor == NULL) {
         return NULL;
     }
+    if ((function->unreadable & VR_PCI_UNREADABLE_IDS) != 0) {
+        return g_strconcat(vendor, ", unknown device", NULL);
+    }
     return model == NULL ? g_strdup_printf("%s, device %04x", vendor, (unsigned) function->device)
                          : g_strconcat(vendor, " ", model, NULL);
 }

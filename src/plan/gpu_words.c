@@ -11,7 +11,7 @@ typedef struct {
 
 static const ProblemWords problem_words[] = {
     {"unreadable", "something about it could not be read, so nothing can be promised",
-     "run the command as root, or look at the file that --verbose names"},
+     "run the command as root; if that does not help, the kernel's log may say what is wrong"},
     {"no-iommu",
      "the IOMMU is off: without it a guest's card could write anywhere in the host's memory",
      "switch on VT-d (Intel) or AMD-Vi/IOMMU in the firmware, and boot with intel_iommu=on on "
