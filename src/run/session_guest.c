@@ -2,6 +2,7 @@
 /* The guest: start it, watch it, bring it to its end. */
 #include "session_private.h"
 
+#include <vmrun/domain_xml.h>
 #include <vmrun/error.h>
 #include <vmrun/files.h>
 #include <vmrun/process.h>
@@ -76,12 +77,11 @@ clean_up_domain(VrSession *session)
     }
 }
 
-/* Directories that the domain's files go to. */
+/* Where the firmware variables go; the log's place is libvirt's own. */
 static bool
 make_places(VrSession *session, GError **error)
 {
-    return vr_sysroot_make_directory(session->root, "/var/lib/vmrun/nvram", 0711, error) &&
-           vr_sysroot_make_directory(session->root, "/var/lib/vmrun/log", 0711, error);
+    return vr_sysroot_make_directory(session->root, VR_STATE_DIRECTORY "/nvram", 0711, error);
 }
 
 bool
@@ -265,10 +265,11 @@ judge_end(const VrSession *session, GError **error)
         vr_session_say(session, VR_STAGE_DONE, "guest is off");
         return true;
     }
+    g_autofree char *serial = vr_domain_serial_log(session->journal->uri, session->profile->name);
+    g_autofree char *directory = g_path_get_dirname(serial);
     return vr_error_set(error, VR_ERROR_FAILED,
-                        "QEMU ended under the running guest (%s); its log is %s",
-                        reason != NULL ? reason : "libvirt gives no reason",
-                        "/var/lib/vmrun/log and libvirt's log of the domain");
+                        "QEMU ended under the running guest (%s); the logs are in %s",
+                        reason != NULL ? reason : "libvirt gives no reason", directory);
 }
 
 static bool
@@ -300,6 +301,8 @@ vr_session_watch(VrSession *session, GError **error)
             return true;
         }
     }
+    g_autofree char *serial = vr_domain_serial_log(session->journal->uri, session->profile->name);
+    vr_session_say(session, VR_STAGE_NOTE, "its serial console is logged to %s", serial);
     vr_session_say(session, VR_STAGE_NOTE, "'%s' is running; stop it with: vmrun stop %s",
                    session->profile->name, session->profile->name);
     wait_for_end(session);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <vmrun/domain.h>
+#include <vmrun/domain_xml.h>
 #include <vmrun/journal.h>
 #include <vmrun/lock.h>
 #include <vmrun/preparation.h>
