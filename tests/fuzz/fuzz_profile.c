@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A profile's text gives a profile or mistakes, never both, never neither. */
+/* A profile's text gives a profile or mistakes, never both, never neither; and GKeyFile agrees. */
 #include <vmrun/profile.h>
+
+#include "../support/gkeyfile_agrees.h"
 
 #include <stdint.h>
 
@@ -31,5 +33,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 
         g_assert_true(g_utf8_validate(line, -1, NULL));
     }
+    gkeyfile_agrees((const char *) data, size_bytes);
     return 0;
 }
