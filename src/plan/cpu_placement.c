@@ -297,6 +297,21 @@ set_shape(VrCpuPlacement *placement, unsigned threads)
     placement->cores = placement->count / threads;
 }
 
+static GArray *
+host_core(const VrHostFacts *facts)
+{
+    GArray *threads = numbers_new();
+
+    for (guint i = 0; i < facts->cpus->len; i++) {
+        const VrCpu *cpu = facts->cpus->pdata[i];
+
+        if (is_usable(cpu) && is_on_host_core(facts, cpu)) {
+            g_array_append_val(threads, cpu->id);
+        }
+    }
+    return threads;
+}
+
 /* Every CPU of the node that a guest does not use; the host's core if there is none. */
 static GArray *
 left_for_host(const VrHostFacts *facts, const GArray *vcpus, int node)
@@ -310,14 +325,10 @@ left_for_host(const VrHostFacts *facts, const GArray *vcpus, int node)
             g_array_append_val(left, cpu->id);
         }
     }
-    for (guint i = 0; i < facts->cpus->len && left->len == 0; i++) {
-        const VrCpu *cpu = facts->cpus->pdata[i];
-
-        if (is_usable(cpu) && is_on_host_core(facts, cpu)) {
-            g_array_append_val(left, cpu->id);
-        }
+    if (left->len == 0) {
+        g_array_unref(left);
+        return host_core(facts);
     }
-    g_array_sort(left, compare_numbers);
     return left;
 }
 
