@@ -12,6 +12,8 @@
 enum {
     WORD_COLUMNS = 8,
     TITLE_COLUMNS = 22,
+    TEXT_INDENT = 2 + WORD_COLUMNS + 1 + TITLE_COLUMNS + 1,
+    EVIDENCE_INDENT = 2 + WORD_COLUMNS + 1 + 6,
     ADVICE_INDENT = 4,
     DEFAULT_COLUMNS = 100,
 };
@@ -110,22 +112,6 @@ print_computer(const VrHostFacts *facts)
     vr_print("%s\n", shown);
 }
 
-static void
-print_finding(const VrOptions *options, const VrFinding *finding)
-{
-    g_autofree char *title = title_of(finding->id);
-    g_autofree char *text = text_of(finding);
-    bool detailed = options->verbose || finding->severity >= VR_SEVERITY_WARNING;
-
-    vr_print("%s %-*s %-*s %s", vr_print_glyph(options, vr_print_glyph_of(finding->severity)),
-             WORD_COLUMNS, vr_severity_name(finding->severity), TITLE_COLUMNS, title, text);
-    if (detailed && finding->evidence != NULL) {
-        g_autofree char *evidence = vr_text_printable(finding->evidence);
-        g_autofree char *dim = vr_print_dim(options, evidence);
-        vr_print("%*sseen: %s", WORD_COLUMNS + 3, "", dim);
-    }
-}
-
 static size_t
 text_columns(void)
 {
@@ -136,25 +122,44 @@ text_columns(void)
                                                                          : DEFAULT_COLUMNS;
 }
 
-/* Words in lines of the terminal's width, set in. `first` stands in front of the first line. */
+/* Words in lines of the terminal's width. What `first` shows in front of the first line is `indent`
+ * columns wide, and so is the space before the others. */
 static void
-print_wrapped(const char *first, const char *text)
+print_wrapped(const char *first, size_t indent, const char *text)
 {
     g_auto(GStrv) words = g_strsplit(text, " ", -1);
     g_autoptr(GString) line = g_string_new(first);
-    size_t columns = text_columns();
-    bool is_empty = true;
+    size_t used = indent, columns = text_columns();
 
     for (guint i = 0; words[i] != NULL; i++) {
-        if (!is_empty && (size_t) g_utf8_strlen(line->str, -1) + 1 + strlen(words[i]) > columns) {
+        size_t width = (size_t) g_utf8_strlen(words[i], -1);
+        if (used > indent && used + 1 + width > columns) {
             vr_print("%s", line->str);
-            g_string_printf(line, "%*s", ADVICE_INDENT, "");
-            is_empty = true;
+            g_string_printf(line, "%*s", (int) indent, "");
+            used = indent;
         }
-        g_string_append_printf(line, "%s%s", is_empty ? "" : " ", words[i]);
-        is_empty = false;
+        g_string_append_printf(line, "%s%s", used > indent ? " " : "", words[i]);
+        used += width + (used > indent ? 1 : 0);
     }
     vr_print("%s", line->str);
+}
+
+static void
+print_finding(const VrOptions *options, const VrFinding *finding)
+{
+    g_autofree char *title = title_of(finding->id);
+    g_autofree char *text = text_of(finding);
+    bool detailed = options->verbose || finding->severity >= VR_SEVERITY_WARNING;
+    g_autofree char *first = g_strdup_printf(
+        "%s %-*s %-*s ", vr_print_glyph(options, vr_print_glyph_of(finding->severity)),
+        WORD_COLUMNS, vr_severity_name(finding->severity), TITLE_COLUMNS, title);
+
+    print_wrapped(first, TEXT_INDENT, text);
+    if (detailed && finding->evidence != NULL) {
+        g_autofree char *evidence = vr_text_printable(finding->evidence);
+        g_autofree char *label = g_strdup_printf("%*sseen: ", EVIDENCE_INDENT - 6, "");
+        print_wrapped(label, EVIDENCE_INDENT, evidence);
+    }
 }
 
 static void
@@ -174,7 +179,7 @@ print_advice(const VrReport *report)
         g_autofree char *text = g_strdup_printf("%s: %s", title, finding->advice);
         g_autofree char *shown = vr_text_printable(text);
         g_autofree char *first = g_strdup_printf("%2u  ", number);
-        print_wrapped(first, shown);
+        print_wrapped(first, ADVICE_INDENT, shown);
     }
 }
 

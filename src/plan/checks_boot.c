@@ -34,6 +34,12 @@ vr_check_host_boot(const VrCheckInput *input, VrReport *report)
                     evidence);
         return;
     }
+    if (facts->computer == NULL && facts->bios_version == NULL) {
+        vr_report_add(report, "host-boot", VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL,
+                      g_strdup("how this computer was started could not be found out"), evidence,
+                      NULL);
+        return;
+    }
     vr_report_add(
         report, "host-boot", VR_SEVERITY_INFO, VR_REMEDY_FIRMWARE, NULL,
         g_strdup("this computer was started in the old BIOS way (CSM): the card that it "
@@ -48,6 +54,12 @@ vr_check_inside_virtual_machine(const VrCheckInput *input, VrReport *report)
         return;
     }
     const char *computer = text_or_unknown(input->facts->computer);
+    if (!input->facts->is_virtual_machine && input->facts->computer == NULL) {
+        vr_report_add(report, "inside-vm", VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL,
+                      g_strdup("what kind of computer this is could not be found out"),
+                      g_strdup("/sys/class/dmi/id: not told"), NULL);
+        return;
+    }
     if (!input->facts->is_virtual_machine) {
         vr_check_ok(report, "inside-vm", g_strdup("a real computer"),
                     g_strdup_printf("/sys/class/dmi/id: %s", computer));

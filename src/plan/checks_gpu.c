@@ -127,28 +127,49 @@ nearest_card(const GPtrArray *gpus)
     return best;
 }
 
+/* What to work on first. Another primary display is no advice where there is no other. */
+static const Problem *
+main_problem(const VrGpu *gpu)
+{
+    if (gpu == NULL || gpu->problems->len == 0) {
+        return NULL;
+    }
+    const char *first = g_ptr_array_index(gpu->problems, 0);
+    if (g_str_equal(first, "boot-display") && vr_gpu_has_problem(gpu, "only-gpu")) {
+        first = "only-gpu";
+    }
+    return find_problem(first);
+}
+
 static void
 add_no_usable_card(const GPtrArray *gpus, VrReport *report)
 {
-    const VrGpu *nearest = nearest_card(gpus);
-    const Problem *problem = nearest != NULL && nearest->problems->len > 0
-                                 ? find_problem(g_ptr_array_index(nearest->problems, 0))
-                                 : NULL;
+    const Problem *problem = main_problem(nearest_card(gpus));
 
     vr_report_add(
         report, "graphics-cards", VR_SEVERITY_BLOCKER,
         problem != NULL ? problem->remedy : VR_REMEDY_HARDWARE, NULL,
         g_strdup("no graphics card of this computer can be given to a guest as it is"),
-        g_strdup_printf("%u display functions of PCI base class 03; vmrun gpus shows them",
+        g_strdup_printf("display functions (PCI base class 03): %u; vmrun gpus shows them",
                         gpus->len),
         g_strdup(problem != NULL ? problem->advice : "add a graphics card"));
+}
+
+static void
+add_only_integrated(VrReport *report)
+{
+    vr_report_add(report, "graphics-cards", VR_SEVERITY_WARNING, VR_REMEDY_PROFILE, NULL,
+                  g_strdup("only the processor's own graphics can be given to a guest, and device="
+                           "auto never takes those"),
+                  g_strdup("vmrun gpus shows them"),
+                  g_strdup("name it in the profile: device= with its address, under [gpu]"));
 }
 
 /* Of the host alone; with a profile the chosen cards are judged instead (device_choice.h). */
 void
 vr_check_graphics_cards(const VrCheckInput *input, VrReport *report)
 {
-    unsigned usable = 0;
+    unsigned usable = 0, integrated = 0;
 
     if (!vr_check_knows(input, VR_FACTS_PCI) || input->profile != NULL || input->gpus == NULL ||
         input->facts->functions_error != NULL) {
@@ -158,9 +179,12 @@ vr_check_graphics_cards(const VrCheckInput *input, VrReport *report)
         const VrGpu *gpu = g_ptr_array_index(input->gpus, i);
         add_card(input->facts, gpu, report);
         usable += vr_gpu_is_usable(gpu);
+        integrated += vr_gpu_is_usable(gpu) && gpu->integrated;
     }
     if (usable == 0) {
         add_no_usable_card(input->gpus, report);
+    } else if (usable == integrated) {
+        add_only_integrated(report);
     }
 }
 
@@ -222,8 +246,9 @@ judge_card_on_vfio(const VrCheckInput *input, const VrPciFunction *function, VrR
                       g_strdup("is kept on vfio-pci on purpose"),
                       g_strdup("a journal of vmrun, driverctl, or the list of ids names it"), NULL);
     } else {
+        g_autofree char *node_device = g_strdelimit(g_strdup(subject), ":.", '_');
         vr_report_add(
-            report, "card-left-on-vfio", VR_SEVERITY_WARNING, VR_REMEDY_OS, g_strdup(subject),
+            report, "card-left-on-vfio", VR_SEVERITY_WARNING, VR_REMEDY_OS, subject,
             g_strdup("is on vfio-pci, but no virtual machine has it and nothing on record "
                      "keeps it there: another tool may have forgotten to give it back"),
             g_strdup_printf("driver vfio-pci; /dev/vfio/%d is free; no journal, no file "
@@ -231,8 +256,7 @@ judge_card_on_vfio(const VrCheckInput *input, const VrPciFunction *function, VrR
                             function->group),
             g_strdup_printf("virsh nodedev-reattach pci_%s gives it back to the host if "
                             "libvirt took it; a restart does so always",
-                            g_strdelimit(subject, ":.", '_')));
-        g_free(subject);
+                            node_device));
     }
 }
 

@@ -204,10 +204,23 @@ vr_check_interrupt_remapping(const VrCheckInput *input, VrReport *report)
     }
 }
 
+/* No kernel starts with an empty one. */
+static void
+add_no_command_line(VrReport *report, const char *id, const char *message)
+{
+    vr_report_add(report, id, VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL, g_strdup(message),
+                  g_strdup("/proc/cmdline: nothing there"), NULL);
+}
+
 void
 vr_check_acs_override(const VrCheckInput *input, VrReport *report)
 {
     if (!vr_check_knows(input, VR_FACTS_KERNEL)) {
+        return;
+    }
+    if (input->facts->parameters->len == 0) {
+        add_no_command_line(report, "acs-override",
+                            "whether the IOMMU groups were split by hand could not be found out");
         return;
     }
     const char *value = vr_host_facts_parameter(input->facts, "pcie_acs_override");
@@ -243,7 +256,12 @@ vr_check_vfio_pci(const VrCheckInput *input, VrReport *report)
     }
     char *evidence =
         g_strdup_printf("module vfio-pci of kernel %s: %s", release, states[facts->vfio_pci]);
-    if (facts->vfio_pci == VR_MODULE_MISSING) {
+    if (facts->kernel_release == NULL && facts->vfio_pci == VR_MODULE_MISSING) {
+        vr_report_add(report, "vfio-pci", VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL,
+                      g_strdup("whether the driver vfio-pci is there could not be found out: which "
+                               "kernel runs is not told"),
+                      evidence, NULL);
+    } else if (facts->vfio_pci == VR_MODULE_MISSING) {
         vr_report_add(
             report, "vfio-pci", VR_SEVERITY_BLOCKER, VR_REMEDY_OS, NULL,
             g_strdup("this kernel has no driver vfio-pci, which holds a card for a guest"),
@@ -335,6 +353,11 @@ vr_check_vfio_ids(const VrCheckInput *input, VrReport *report)
     }
     const char *source =
         loaded ? "/sys/module/vfio_pci/parameters/ids" : "/proc/cmdline: vfio-pci.ids";
+    if (ids == NULL && facts->parameters->len == 0) {
+        add_no_command_line(report, "vfio-ids",
+                            "whether devices are kept from the host could not be found out");
+        return;
+    }
     if (ids == NULL || ids[0] == '\0') {
         vr_check_ok(report, "vfio-ids", g_strdup("no device is kept from the host by its id"),
                     g_strdup("no ids= of vfio-pci, loaded or on the command line"));

@@ -172,6 +172,7 @@ check_host_new(void)
     host->facts->mask = VR_FACTS_ALL;
     add_functions(host);
     fill_kernel_and_firmware(host->facts);
+    check_host_add_parameter(host, "BOOT_IMAGE", "/boot/vmlinuz");
     fill_machine(host->facts);
     host->profile = profile_new();
     host->holders = g_new0(VrHolders, 1);

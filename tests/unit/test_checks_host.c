@@ -252,6 +252,41 @@ csm_boot(CheckHost *host)
 }
 
 static void
+firmware_not_told(CheckHost *host)
+{
+    csm_boot(host);
+    g_clear_pointer(&host->facts->computer, g_free);
+    g_clear_pointer(&host->facts->bios_version, g_free);
+}
+
+static void
+command_line_not_told(CheckHost *host)
+{
+    g_ptr_array_set_size(host->facts->parameters, 0);
+}
+
+static void
+kernel_not_told(CheckHost *host)
+{
+    host->facts->vfio_pci = VR_MODULE_MISSING;
+    g_clear_pointer(&host->facts->kernel_release, g_free);
+}
+
+static void
+only_graphics(CheckHost *host)
+{
+    g_ptr_array_remove_index(host->facts->functions, 1);
+    check_host_function(host, "0000:01:00.0")->boot_vga = VR_YES;
+}
+
+static void
+only_integrated_is_free(CheckHost *host)
+{
+    check_host_function(host, "0000:00:02.0")->boot_vga = VR_NO;
+    check_host_function(host, "0000:01:00.0")->boot_vga = VR_YES;
+}
+
+static void
 virtual_machine(CheckHost *host)
 {
     host->facts->is_virtual_machine = true;
@@ -318,8 +353,8 @@ static const Case cases[] = {
      "swtpm"},
     {"no-libvirt-service-is-a-hint", socket_missing, "libvirt", VR_SEVERITY_INFO, VR_REMEDY_NONE,
      NULL, NULL},
-    {"no-usable-card-blocks", card_gone, "graphics-cards", VR_SEVERITY_BLOCKER, VR_REMEDY_FIRMWARE,
-     "1 display", "allow-boot-display"},
+    {"no-usable-card-blocks", card_gone, "graphics-cards", VR_SEVERITY_BLOCKER, VR_REMEDY_HARDWARE,
+     "(PCI base class 03): 1", "allow-boot-display"},
     {"shared-group-blocks", group_shared, "graphics-cards", VR_SEVERITY_BLOCKER, VR_REMEDY_HARDWARE,
      NULL, "another slot"},
     {"card-left-on-vfio-warns", card_on_vfio, "card-left-on-vfio", VR_SEVERITY_WARNING,
@@ -338,6 +373,20 @@ static const Case cases[] = {
      NULL, NULL},
     {"csm-is-a-hint", csm_boot, "host-boot", VR_SEVERITY_INFO, VR_REMEDY_FIRMWARE, "missing",
      "CSM"},
+    {"firmware-not-told-is-unknown", firmware_not_told, "host-boot", VR_SEVERITY_UNKNOWN,
+     VR_REMEDY_NONE, "not told", NULL},
+    {"computer-not-told-is-unknown", firmware_not_told, "inside-vm", VR_SEVERITY_UNKNOWN,
+     VR_REMEDY_NONE, "not told", NULL},
+    {"acs-unknown-without-command-line", command_line_not_told, "acs-override", VR_SEVERITY_UNKNOWN,
+     VR_REMEDY_NONE, "/proc/cmdline", NULL},
+    {"ids-unknown-without-command-line", command_line_not_told, "vfio-ids", VR_SEVERITY_UNKNOWN,
+     VR_REMEDY_NONE, "/proc/cmdline", NULL},
+    {"vfio-unknown-without-kernel", kernel_not_told, "vfio-pci", VR_SEVERITY_UNKNOWN,
+     VR_REMEDY_NONE, NULL, NULL},
+    {"only-graphics-needs-another", only_graphics, "graphics-cards", VR_SEVERITY_BLOCKER,
+     VR_REMEDY_HARDWARE, NULL, "second card"},
+    {"only-integrated-free-warns", only_integrated_is_free, "graphics-cards", VR_SEVERITY_WARNING,
+     VR_REMEDY_PROFILE, NULL, "device="},
     {"virtual-machine-is-a-hint", virtual_machine, "inside-vm", VR_SEVERITY_INFO, VR_REMEDY_NONE,
      NULL, NULL},
 };
