@@ -168,7 +168,8 @@ check-valgrind: tests ## unit tests under valgrind's memory checker
 check-emulated: $(PROGRAM) ## whole sessions in an emulated computer with an IOMMU and a card
 	@$(RUN_TESTS) --name emulated-host --live tests/emulated-host/check
 
-golden-update: $(PROGRAM) ## accept what vmrun says now; review the diff before you commit it
+golden-update: $(PROGRAM) $(BUILD)/tests/unit/test_domain_xml ## accept what vmrun says now; review the diff before you commit it
+	@GOLDEN_UPDATE=1 $(BUILD)/tests/unit/test_domain_xml >/dev/null
 	@for script in $(sort $(wildcard tests/golden/*.sh)); do \
 		VMRUN=$(abspath $(PROGRAM)) GOLDEN_UPDATE=1 $$script || exit 1; done
 
