@@ -15,7 +15,8 @@ trap 'rm -rf "$scratch"' EXIT
 missed=0
 
 instructions() { # COMMAND...
-	valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null </dev/null |
+	# `doctor` ends with 6 on a host that is not ready; that is no matter here.
+	{ valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null </dev/null || true; } |
 		sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
 
@@ -76,7 +77,8 @@ done
 
 for command in "${commands[@]}"; do
 	# shellcheck disable=SC2086
-	if LD_DEBUG=files "$vmrun" $command --root "$(tree 50)" 2>&1 >/dev/null | grep -q 'libvirt\.so'; then
+	loaded=$(LD_DEBUG=files "$vmrun" $command --root "$(tree 50)" 2>&1 >/dev/null || true)
+	if grep -q 'libvirt\.so' <<<"$loaded"; then
 		echo "  vmrun $command loads libvirt  MISSED"
 		missed=1
 	fi
