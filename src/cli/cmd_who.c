@@ -163,6 +163,28 @@ print_text(const VrOptions *options, const VrHostFacts *facts, const VrGpu *gpu,
     }
 }
 
+/* Any other function by its address, as [pci NAME] takes it: with its group. NULL: there is none.
+ */
+static VrGpu *
+judge_other(const VrHostFacts *facts, const char *word)
+{
+    VrPciAddress address = {0};
+
+    return vr_pci_address_parse(word, &address) ? vr_gpu_judge_function(facts, address) : NULL;
+}
+
+static void
+answer(const VrOptions *options, const VrHostFacts *facts, const VrGpu *gpu)
+{
+    g_autoptr(VrHolders) found = vr_gpu_users_find(facts, gpu->functions);
+
+    if (options->json) {
+        print_json(gpu, found);
+    } else {
+        print_text(options, facts, gpu, found);
+    }
+}
+
 int
 vr_cmd_who(const VrOptions *options)
 {
@@ -171,15 +193,12 @@ vr_cmd_who(const VrOptions *options)
     g_autoptr(GPtrArray) gpus = vr_gpus_judge(facts);
     g_autoptr(GError) error = NULL;
     const VrGpu *gpu = choose_card(facts, gpus, options->arguments[0], &error);
+    VrGpu *other = gpu == NULL ? judge_other(facts, options->arguments[0]) : NULL;
 
-    if (gpu == NULL) {
+    if (gpu == NULL && other == NULL) {
         return vr_print_error(options, error);
     }
-    g_autoptr(VrHolders) found = vr_gpu_users_find(facts, gpu->functions);
-    if (options->json) {
-        print_json(gpu, found);
-    } else {
-        print_text(options, facts, gpu, found);
-    }
+    answer(options, facts, gpu != NULL ? gpu : other);
+    vr_gpu_free(other);
     return 0;
 }

@@ -3,62 +3,15 @@
 
 #include <string.h>
 
-/* A problem of a card, as a clause behind its name, and what can be done about it. */
-typedef struct {
-    const char *problem, *clause, *advice;
-    VrRemedy remedy;
-} Problem;
-
-static const Problem problem_rows[] = {
-    {"unreadable", "could not be read completely", "run this as root", VR_REMEDY_OS},
-    {"no-iommu", "cannot be isolated while the IOMMU is off", "see the IOMMU above",
-     VR_REMEDY_FIRMWARE},
-    {"no-group", "is in no IOMMU group", "look for a BIOS update, or use another slot",
-     VR_REMEDY_FIRMWARE},
-    {"shared-group", "shares its IOMMU group with other devices",
-     "put the card (or its neighbour) into another slot, best one wired to the processor; vmrun "
-     "topology shows who shares what",
-     VR_REMEDY_HARDWARE},
-    {"boot-display", "is the display that this computer booted on",
-     "set the other graphics as primary display in the BIOS set-up; or give the card away all the "
-     "same with allow-boot-display=yes in its section, and the screen goes dark meanwhile",
-     VR_REMEDY_FIRMWARE},
-    {"only-gpu", "is the only graphics of this computer",
-     "add a second card or switch on the processor's graphics; or work over the network and write "
-     "allow-boot-display=yes",
-     VR_REMEDY_HARDWARE},
-    {"management-console", "belongs to the management controller", "use another card",
-     VR_REMEDY_HARDWARE},
-    {"virtual-machine", "is the emulated display of a virtual machine",
-     "run vmrun on the computer that has the card", VR_REMEDY_HARDWARE},
-    {"dead-device", "does not answer any more",
-     "switch the computer off at the mains, and on again", VR_REMEDY_HARDWARE},
-    {"sriov-active", "has virtual functions switched on",
-     "write 0 to its sriov_numvfs, or give a virtual function away", VR_REMEDY_OS},
-};
-
-static const Problem *
-find_problem(const char *name)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(problem_rows); i++) {
-        if (g_str_equal(problem_rows[i].problem, name)) {
-            return &problem_rows[i];
-        }
-    }
-    return NULL;
-}
-
-/* "NVIDIA GA104 cannot be given away: it is …, and …". */
+/* "it …; it …", in the words of gpu.h. */
 static char *
 describe_problems(const VrGpu *gpu)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
     for (guint i = 0; i < gpu->problems->len; i++) {
-        const char *name = g_ptr_array_index(gpu->problems, i);
-        const Problem *problem = find_problem(name);
-        g_string_append_printf(text, "%s%s", i == 0 ? "it " : ", it ",
-                               problem != NULL ? problem->clause : name);
+        const char *problem = g_ptr_array_index(gpu->problems, i);
+        g_string_append_printf(text, "%s%s", i == 0 ? "" : "; ", vr_gpu_problem_meaning(problem));
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
@@ -128,31 +81,28 @@ nearest_card(const GPtrArray *gpus)
 }
 
 /* What to work on first. Another primary display is no advice where there is no other. */
-static const Problem *
+static const char *
 main_problem(const VrGpu *gpu)
 {
     if (gpu == NULL || gpu->problems->len == 0) {
         return NULL;
     }
     const char *first = g_ptr_array_index(gpu->problems, 0);
-    if (g_str_equal(first, "boot-display") && vr_gpu_has_problem(gpu, "only-gpu")) {
-        first = "only-gpu";
-    }
-    return find_problem(first);
+    bool alone = g_str_equal(first, "boot-display") && vr_gpu_has_problem(gpu, "only-gpu");
+    return alone ? "only-gpu" : first;
 }
 
 static void
 add_no_usable_card(const GPtrArray *gpus, VrReport *report)
 {
-    const Problem *problem = main_problem(nearest_card(gpus));
+    const char *problem = main_problem(nearest_card(gpus));
 
     vr_report_add(
-        report, "graphics-cards", VR_SEVERITY_BLOCKER,
-        problem != NULL ? problem->remedy : VR_REMEDY_HARDWARE, NULL,
+        report, "graphics-cards", VR_SEVERITY_BLOCKER, VR_REMEDY_HARDWARE, NULL,
         g_strdup("no graphics card of this computer can be given to a guest as it is"),
         g_strdup_printf("display functions (PCI base class 03): %u; vmrun gpus shows them",
                         gpus->len),
-        g_strdup(problem != NULL ? problem->advice : "add a graphics card"));
+        g_strdup(problem != NULL ? vr_gpu_problem_advice(problem) : "add a graphics card"));
 }
 
 static void

@@ -62,19 +62,28 @@ is_repeated(const GPtrArray *holders, guint index)
     return false;
 }
 
-/* "/dev/dri/card1, /dev/snd/controlC1": everything that the process has. */
+static bool
+is_earlier_node(const GPtrArray *nodes, const char *node)
+{
+    return g_ptr_array_find_with_equal_func((GPtrArray *) nodes, node, g_str_equal, NULL);
+}
+
+/* "/dev/dri/card1, /dev/snd/controlC1": everything that the process has. A group's node is every
+ * function's of the group, and is told once. */
 static char *
 nodes_of(const GPtrArray *holders, const VrHolder *wanted)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GPtrArray) nodes = g_ptr_array_new();
 
     for (guint i = 0; i < holders->len; i++) {
         const VrHolder *holder = g_ptr_array_index(holders, i);
-        if (holder->pid == wanted->pid && holder->kind == wanted->kind) {
-            g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "", holder->node);
+        if (holder->pid == wanted->pid && holder->kind == wanted->kind &&
+            !is_earlier_node(nodes, holder->node)) {
+            g_ptr_array_add(nodes, holder->node);
         }
     }
-    return g_string_free(g_steal_pointer(&text), FALSE);
+    g_ptr_array_add(nodes, NULL);
+    return g_strjoinv(", ", (char **) nodes->pdata);
 }
 
 static bool
