@@ -156,8 +156,8 @@ add_line(struct libscols_table *table, const char *const *cells, unsigned count)
 static int
 say_no_profiles(const VrOptions *options)
 {
-    vr_say(options, "no profiles yet; copy /usr/share/vmrun/profiles/gaming.conf to "
-                    "/etc/vmrun/profiles and edit it");
+    vr_say(options, "no profiles yet; copy one from %s to /etc/vmrun/profiles and edit it",
+           VR_PROFILE_DIR);
     return 0;
 }
 
