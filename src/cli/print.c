@@ -132,7 +132,8 @@ int
 vr_print_mistakes(const VrOptions *options, const GPtrArray *mistakes)
 {
     if (options->json) {
-        g_autofree char *message = g_strdup_printf("%u mistakes in the profile", mistakes->len);
+        g_autofree char *message = g_strdup_printf("%u %s in the profile", mistakes->len,
+                                                   mistakes->len == 1 ? "mistake" : "mistakes");
         JsonBuilder *builder = vr_print_json_begin("error");
         json_error_begin(builder, VR_ERROR_USAGE, message);
         for (guint i = 0; i < mistakes->len; i++) {

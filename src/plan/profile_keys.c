@@ -44,13 +44,13 @@ static const VrProfileKey keys[] = {
                       "features where they are not set."},
 
     {"machine", "cpus", VR_VALUE_CPUS, BUILT, .default_value = "auto",
-     .documentation = "Virtual processors, 1 to 512; auto leaves some to the host."},
+     .documentation = "Virtual processors; auto leaves some to the host."},
     {"machine", "memory", VR_VALUE_MEMORY, BUILT, .default_value = "16G",
-     .documentation = "Memory with its unit (M, G, T; powers of 1024), at least 256M. All of it is "
-                      "pinned while the guest runs."},
+     .documentation =
+         "Memory; units are powers of 1024. All of it is pinned while the guest runs."},
     {"machine", "pin", VR_VALUE_PIN, BUILT, .default_value = "auto",
-     .documentation = "Host processor of each virtual one, in order (2-5,10-13); auto: whole cores "
-                      "near the card; none: the host's scheduler decides."},
+     .documentation = "Host processor of each virtual one, in order; auto: whole cores near the "
+                      "card; none: the host's scheduler decides."},
     {"machine", "hugepages", VR_VALUE_CHOICE, BUILT, .choices = "auto|none|2M|1G",
      .default_value = "auto",
      .documentation = "Page size of the guest's memory. With 2M and 1G, memory must be a multiple "
@@ -63,22 +63,21 @@ static const VrProfileKey keys[] = {
     {"machine", "tpm", VR_VALUE_YES_NO, BUILT, .default_value = "no", .windows_value = "yes",
      .documentation = "A TPM 2.0 (swtpm); Windows 11 asks for one."},
     {"machine", "hypervisor", VR_VALUE_HYPERVISOR, BUILT, .default_value = "auto",
-     .documentation = "Which libvirt runs the guest: system (libvirtd), embedded (no daemon), "
-                      "qemu:///system or qemu:///embed?root=DIRECTORY; auto: system where its "
-                      "socket is, else embedded."},
+     .documentation = "Which libvirt runs the guest: system (libvirtd) or embedded (no daemon); "
+                      "auto: system where its socket is, else embedded."},
 
     {"gpu", "device", VR_VALUE_GPU, BUILT, .default_value = "auto",
-     .documentation = "The card: its address (0000:01:00.0), its ids (10de:2484), all, or auto: "
-                      "the one usable card that is neither integrated nor the boot display."},
+     .documentation =
+         "The card; auto: the one usable card that is neither integrated nor the boot display."},
     {"gpu", "functions", VR_VALUE_FUNCTIONS, BUILT, .default_value = "all",
-     .documentation = "all functions that go together, or only these addresses."},
+     .documentation = "all: every function that goes with the card; or only these."},
     {"gpu", "hide-hypervisor", VR_VALUE_YES_NO, BUILT, .default_value = "yes",
      .documentation = "Hide KVM from the guest, for drivers that refuse a virtual machine. Holds "
                       "for the whole guest: [gpu] sections may not disagree. A Linux guest "
                       "loses kvmclock and paravirtual interrupts with it."},
     {"gpu", "vendor-id", VR_VALUE_VENDOR_ID, BUILT,
-     .documentation = "Hyper-V vendor id that the guest sees, 1 to 12 characters. Holds for the "
-                      "whole guest; unset: one of vmrun's own."},
+     .documentation = "Hyper-V vendor id that the guest sees. Holds for the whole guest; unset: "
+                      "one of vmrun's own."},
     {"gpu", "rom", VR_VALUE_PATH, BUILT,
      .documentation = "Option ROM file for the card; unset: the card's own."},
     {"gpu", "allow-boot-display", VR_VALUE_YES_NO, BUILT, .default_value = "no",
@@ -86,7 +85,7 @@ static const VrProfileKey keys[] = {
                       "screen stays dark until the guest ends."},
 
     {"pci", "device", VR_VALUE_PCI, BUILT, NEEDED,
-     .documentation = "Address or ids, as for [gpu]."},
+     .documentation = "The device; everything in its IOMMU group goes with it."},
 
     {"boot", "kernel", VR_VALUE_PATH, BUILT, .documentation = "Kernel image to start."},
     {"boot", "initrd", VR_VALUE_PATH, BUILT, .documentation = "Its initial RAM disk."},
@@ -127,13 +126,13 @@ static const VrProfileKey keys[] = {
      .documentation = "The guest cannot write to it."},
 
     {"usb", "device", VR_VALUE_USB, NEEDED,
-     .documentation = "Ids (046d:c52b) or the port that it is plugged into (1-2.3)."},
+     .documentation = "The device, or whatever is plugged into the port."},
 
     {"input", "evdev", VR_VALUE_EVDEV, NEEDED,
-     .documentation = "Device node of a keyboard or mouse, below /dev/input/."},
+     .documentation = "Device node of a keyboard or mouse."},
 
     {"looking-glass", "size", VR_VALUE_SHARED_MEMORY, .default_value = "64M",
-     .documentation = "Size of the shared memory: a power of two, 1M to 1G."},
+     .documentation = "Size of the shared memory."},
 
     {"audio", "backend", VR_VALUE_CHOICE, .choices = "none|pipewire|pulseaudio|alsa",
      .default_value = "none", .neutral = "none",
@@ -141,14 +140,14 @@ static const VrProfileKey keys[] = {
                       "HDMI sound goes along."},
 
     {"session", "start-timeout", VR_VALUE_SECONDS_OR_AUTO, BUILT, .default_value = "auto",
-     .documentation = "How long the start of the domain may take: 90, 90s, 5min, 2h; auto grows "
-                      "with memory and the card's BARs."},
+     .documentation =
+         "How long the start of the domain may take; auto grows with memory and the card's BARs."},
     {"session", "stop-timeout", VR_VALUE_SECONDS, BUILT, .default_value = "2min",
      .documentation = "How long the guest may take to shut down when it is asked to."},
     {"session", "stop-units", VR_VALUE_UNITS, BUILT,
-     .documentation = "Units of the host that use the card, with blanks between them: stopped "
-                      "before, started after. nvidia-persistenced, nvidia-powerd, dcgm and "
-                      "fabricmanager are known without being named."},
+     .documentation =
+         "Units of the host that use the card: stopped before, started after. nvidia-persistenced, "
+         "nvidia-powerd, dcgm and fabricmanager are known without being named."},
     {"session", "after-stop", VR_VALUE_CHOICE, BUILT, .choices = "restore|keep",
      .default_value = "restore",
      .documentation = "restore: the card goes back to its drivers; keep: it stays on vfio-pci for "

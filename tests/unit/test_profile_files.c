@@ -12,7 +12,7 @@
 
 #define ADMIN "/etc/vmrun/profiles/"
 #define INSTALLED VR_PROFILE_DIR "/"
-#define USER "/home/u/.config/vmrun/profiles"
+#define USER "/users/u/.config/vmrun/profiles"
 
 static void
 mistake_free(void *mistake)
