@@ -36,7 +36,7 @@ vr_pci_driver_path(const char *driver, const char *name)
 bool
 vr_rule_is_driver_name(const char *text)
 {
-    return matches("^[A-Za-z0-9_-]{1,63}$", text);
+    return matches("^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}$", text);
 }
 
 bool
