@@ -29,6 +29,10 @@ code_of_errno(int errno_value)
 bool
 vr_error_set_errno(GError **error, int errno_value, const char *format, ...)
 {
+    if (error == NULL) { /* nobody wants to know: for optional facts, that is most of the time */
+        return false;
+    }
+
     va_list arguments;
 
     va_start(arguments, format);
@@ -42,6 +46,10 @@ vr_error_set_errno(GError **error, int errno_value, const char *format, ...)
 bool
 vr_error_set(GError **error, VrError code, const char *format, ...)
 {
+    if (error == NULL) {
+        return false;
+    }
+
     va_list arguments;
 
     va_start(arguments, format);

@@ -11,26 +11,64 @@ enum { LINK_LIMIT = 40 }; /* MAXSYMLINKS of the kernel, include/linux/namei.h */
 
 typedef struct {
     int root_fd;
-    GString *done; /* what is resolved, "" or "sys/bus": no link in it, relative to root_fd */
-    GString *rest; /* what is not, "" or "pci/devices/…" */
-    int links;
     bool keep_last_link; /* O_NOFOLLOW */
+    int links;
+    size_t done_length;
+    char done[PATH_MAX]; /* what is resolved, "" or "sys/bus": no link in it, relative to root_fd */
+    char rest[PATH_MAX]; /* what is not, from `next` on */
+    const char *next;
 } Walk;
+
+static bool
+fail(int errno_value)
+{
+    errno = errno_value;
+    return false;
+}
+
+static void
+cut_done(Walk *walk, size_t length)
+{
+    walk->done_length = length;
+    walk->done[length] = '\0';
+}
+
+/* Put "/NAME" behind what is done. */
+static bool
+append_done(Walk *walk, const char *name, size_t length)
+{
+    size_t slash = walk->done_length > 0;
+
+    if (walk->done_length + slash + length >= sizeof walk->done) {
+        return fail(ENAMETOOLONG);
+    }
+    if (slash > 0) {
+        walk->done[walk->done_length] = '/';
+    }
+    memcpy(walk->done + walk->done_length + slash, name, length);
+    cut_done(walk, walk->done_length + slash + length);
+    return true;
+}
 
 /* Put a link's target in the place of the component that it was. */
 static bool
-follow(Walk *walk, const char *target)
+follow(Walk *walk, const char *target, size_t length)
 {
+    size_t left = strlen(walk->next);
+
     walk->links++;
     if (walk->links > LINK_LIMIT) {
-        errno = ELOOP;
-        return false;
+        return fail(ELOOP);
+    }
+    if (length + left >= sizeof walk->rest) {
+        return fail(ENAMETOOLONG);
     }
     if (target[0] == '/') {
-        g_string_truncate(walk->done, 0);
+        cut_done(walk, 0);
     }
-    g_string_prepend_c(walk->rest, '/');
-    g_string_prepend(walk->rest, target);
+    memmove(walk->rest + length, walk->next, left + 1);
+    memcpy(walk->rest, target, length);
+    walk->next = walk->rest;
     return true;
 }
 
@@ -38,89 +76,74 @@ follow(Walk *walk, const char *target)
 static bool
 enter_dots(Walk *walk, bool is_parent)
 {
-    g_autofree char *self = g_strconcat(walk->done->str, walk->done->len > 0 ? "/." : ".", NULL);
+    size_t length = walk->done_length;
     char byte = 0;
 
-    if (readlinkat(walk->root_fd, self, &byte, 1) >= 0 || errno != EINVAL) {
+    if (!append_done(walk, ".", 1)) {
         return false;
     }
+    if (readlinkat(walk->root_fd, walk->done, &byte, 1) >= 0 || errno != EINVAL) {
+        return false;
+    }
+    cut_done(walk, length);
     if (is_parent) {
-        const char *slash = strrchr(walk->done->str, '/');
+        const char *slash = strrchr(walk->done, '/');
 
-        g_string_truncate(walk->done, slash == NULL ? 0 : (gsize) (slash - walk->done->str));
+        cut_done(walk, slash == NULL ? 0 : (size_t) (slash - walk->done));
     }
     return true;
 }
 
 static bool
-enter(Walk *walk, const char *name, bool is_last)
+enter(Walk *walk, const char *name, size_t length)
 {
-    char target[PATH_MAX]; /* not zeroed: this runs for every component of every path */
-    gsize old_length = walk->done->len;
+    char target[PATH_MAX];
+    size_t old_length = walk->done_length;
+    bool is_last = *walk->next == '\0';
 
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-        return enter_dots(walk, name[1] == '.');
+    if (name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.'))) {
+        return enter_dots(walk, length == 2);
     }
-    if (old_length > 0) {
-        g_string_append_c(walk->done, '/');
+    if (!append_done(walk, name, length)) {
+        return false;
     }
-    g_string_append(walk->done, name);
 
-    ssize_t size_bytes = readlinkat(walk->root_fd, walk->done->str, target, sizeof target - 1);
+    ssize_t size_bytes = readlinkat(walk->root_fd, walk->done, target, sizeof target);
     if (size_bytes < 0) {
         return errno == EINVAL || (errno == ENOENT && is_last);
     }
-    target[size_bytes] = '\0';
     if (is_last && walk->keep_last_link) {
         return true;
     }
-    g_string_truncate(walk->done, old_length);
-    return follow(walk, target);
-}
-
-/* Cut the first component off `rest`. NULL at the end. */
-static char *
-next_name(Walk *walk)
-{
-    const char *start = walk->rest->str + strspn(walk->rest->str, "/");
-    size_t length = strcspn(start, "/");
-
-    if (length == 0) {
-        return NULL;
-    }
-
-    char *name = g_strndup(start, length);
-    g_string_erase(walk->rest, 0, (start - walk->rest->str) + (gssize) length);
-    return name;
+    cut_done(walk, old_length);
+    return follow(walk, target, (size_t) size_bytes);
 }
 
 int
 vr_sysroot_walk(int root_fd, const char *path, int flags)
 {
-    if (strlen(path) >= PATH_MAX) {
+    Walk walk;
+    size_t length = strlen(path);
+
+    if (length >= sizeof walk.rest) {
         errno = ENAMETOOLONG;
         return -1;
     }
-
-    g_autoptr(GString) done = g_string_new(NULL);
-    g_autoptr(GString) rest = g_string_new(path);
-    Walk walk = {.root_fd = root_fd,
-                 .done = done,
-                 .rest = rest,
-                 .keep_last_link = (flags & O_NOFOLLOW) != 0};
-
-    if (g_str_has_suffix(path, "/")) { /* "name/" is a directory, through a link, too */
+    if (length > 0 && path[length - 1] == '/') { /* "name/" is a directory, through a link, too */
         flags |= O_DIRECTORY;
     }
-    while (true) {
-        g_autofree char *name = next_name(&walk);
+    walk.root_fd = root_fd;
+    walk.keep_last_link = (flags & O_NOFOLLOW) != 0;
+    walk.links = 0;
+    walk.next = memcpy(walk.rest, path, length + 1);
+    cut_done(&walk, 0);
+    while (*(walk.next += strspn(walk.next, "/")) != '\0') {
+        const char *name = walk.next;
 
-        if (name == NULL) {
-            break;
-        }
-        if (!enter(&walk, name, rest->len == 0)) {
+        walk.next += strcspn(name, "/");
+        if (!enter(&walk, name, (size_t) (walk.next - name))) {
             return -1;
         }
     }
-    return openat(root_fd, done->len > 0 ? done->str : ".", flags | O_NOFOLLOW, 0600);
+    return openat(root_fd, walk.done_length > 0 ? walk.done : ".", flags | O_NOFOLLOW, 0600);
 }
