@@ -299,7 +299,8 @@ test_other_owner_is_refused(Fixture *fixture, const void *data)
 
     (void) data;
     tree_write(fixture->tree, ADMIN "a.conf", "");
-    if (geteuid() != 0) { /* only root can make it so; the rule is about root alone */
+    if (geteuid() != 0) {
+        g_test_skip("only root can give a file away");
         return;
     }
     g_assert_no_errno(chown(full, 65534, 65534));
