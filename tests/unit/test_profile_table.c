@@ -182,6 +182,52 @@ test_llm_train_is_right(void)
     check_shipped("profiles/llm-train.conf");
 }
 
+/* The part of README.md about one group: from its heading to the next one. */
+static char *
+manual_of(const char *manual, const VrProfileGroup *group)
+{
+    g_autofree char *heading = g_strdup_printf("\n### `[%s%s]`\n", group->name,
+                                               group->naming == VR_NAMING_NEEDED ? " NAME" : "");
+    const char *start = strstr(manual, heading);
+
+    g_test_message("%s", heading);
+    g_assert_nonnull(start);
+    start += strlen(heading);
+    const char *end = strstr(start, "\n#");
+    return end != NULL ? g_strndup(start, (gsize) (end - start)) : g_strdup(start);
+}
+
+static guint
+count_rows(const char *part)
+{
+    g_auto(GStrv) pieces = g_strsplit(part, "\n| `", -1);
+
+    return g_strv_length(pieces) - 1;
+}
+
+static void
+test_manual_has_every_key(void)
+{
+    g_autofree char *manual = read_source("README.md");
+
+    for (const VrProfileGroup *group = vr_profile_groups(); group->name != NULL; group++) {
+        g_autofree char *part = manual_of(manual, group);
+        guint count = 0;
+
+        for (const VrProfileKey *key = vr_profile_keys(); key->key != NULL; key++) {
+            if (strcmp(key->group, group->name) != 0) {
+                continue;
+            }
+            g_autofree char *row = g_strdup_printf("\n| `%s` |", key->key);
+            g_test_message("[%s] %s", key->group, key->key);
+            g_assert_nonnull(strstr(part, row));
+            g_assert_nonnull(strstr(part, key->documentation));
+            count++;
+        }
+        g_assert_cmpuint(count_rows(part), ==, count);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -191,5 +237,6 @@ main(int argc, char **argv)
                     test_dialect_agrees_with_gkeyfile);
     g_test_add_func("/plan/profile-table/gaming-is-right", test_gaming_is_right);
     g_test_add_func("/plan/profile-table/llm-train-is-right", test_llm_train_is_right);
+    g_test_add_func("/plan/profile-table/manual-has-every-key", test_manual_has_every_key);
     return g_test_run();
 }
