@@ -171,7 +171,8 @@ test_huge_pages_are_used_when_free(void)
                    rows[i].free_1g);
         tree_write(host.directory, "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages",
                    rows[i].free_1g);
-        g_assert_cmpint(inspect(&host, text)->pages, ==, rows[i].expected);
+        inspect(&host, text);
+        g_assert_cmpint(host.inspection->pages, ==, rows[i].expected);
         host_free(&host);
     }
 }
