@@ -6,6 +6,7 @@
 #pragma once
 
 #include <vmrun/device_choice.h>
+#include <vmrun/disk_facts.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/host_facts.h>
 #include <vmrun/profile.h>
@@ -13,38 +14,6 @@
 
 #include <glib.h>
 #include <stdbool.h>
-#include <stdint.h>
-
-/* A disk or cdrom of the profile, as the host sees it. Read by host/disk_facts.c. */
-typedef struct {
-    const VrProfileDisk *disk; /* lent */
-    bool exists, is_block, is_regular, readable;
-    char *resolved;   /* every link followed */
-    char *mounted_at; /* it, a partition of it or a loop device on it is mounted, is swap or is part
-                         of a volume: where; NULL */
-    char *used_by;    /* "qemu-system-x86 (pid 812)": a process has it open for writing; NULL */
-    char *error;      /* could not be looked at */
-    unsigned unreadable_processes; /* could not be asked whether they use it */
-} VrDiskFact;
-
-/* Owned array; it lends from `profile`. */
-GPtrArray *vr_disk_facts_load(const VrHostFacts *facts, const VrProfile *profile);
-
-/* Another file that the profile names: kernel, initrd, option ROM. Read by host/file_facts.c. */
-typedef struct {
-    const char *key;  /* static: "kernel", "initrd", "rom" */
-    const char *path; /* lent by the profile */
-    bool exists;
-    bool is_regular;
-    uint8_t start[2]; /* the first two bytes */
-    char *error;      /* could not be looked at */
-} VrFileFact;
-
-GPtrArray *vr_file_facts_load(const VrHostFacts *facts, const VrProfile *profile);
-
-/* Functions that the administrator keeps on a driver of his choice (driverctl's files). Array of
- * VrPciAddress, owned. */
-GArray *vr_kept_addresses_load(const VrHostFacts *facts);
 
 typedef struct {
     const VrHostFacts *facts;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <vmrun/checks.h>
+#include <vmrun/disk_facts.h>
 
 #include "base/fd.h"
 #include "host/process_scan.h"
