@@ -63,11 +63,9 @@ typedef struct {
 typedef struct {
     VrPciAddress address; /* the function that it hangs on */
     char *use;            /* "/ (nvme0n1p2)", "default route (enp5s0)", "swap (sda2)", "keyboard" */
-    bool critical; /* the root or boot disk, swap, a mounted disk, the default route, the last
-                      keyboard */
+    bool critical;        /* mounted disk, swap, default route, last keyboard */
 } VrDeviceUse;
 
-/* Opaque: see host/pci_names.c. */
 typedef struct _VrPciNames VrPciNames;
 
 typedef struct {
@@ -80,10 +78,9 @@ typedef struct {
     bool iommu_in_firmware_tables; /* an ACPI table DMAR or IVRS is there */
     char *functions_error;         /* the directory could not be listed */
 
-    /* VR_FACTS_NAMES: "10de:2484" -> "NVIDIA Corporation GA104 [GeForce RTX 3070]", filled by
-     * vr_host_facts_name() as names are asked for, out of a database that is mapped, not read */
-    GHashTable *names;
-    VrPciNames *name_database;
+    /* VR_FACTS_NAMES */
+    GHashTable *names; /* "10de:2484" -> "NVIDIA … GA104", as vr_host_facts_name() is asked */
+    VrPciNames *name_database; /* host/pci_names.c; mapped, not read */
 
     /* VR_FACTS_KERNEL */
     GPtrArray *parameters; /* VrKernelParameter */
@@ -98,17 +95,15 @@ typedef struct {
     char *computer;     /* vendor and product */
     char *bios_version; /* NULL: not told */
     char *bios_date;
-    bool uefi;
     VrTristate secure_boot;
-    bool is_virtual_machine; /* DMI or CPU flag says hypervisor */
+    bool uefi, is_virtual_machine; /* DMI or CPU flag says hypervisor */
 
     /* VR_FACTS_CPU */
     GPtrArray *cpus; /* VrCpu by id */
     char *cpu_model;
     bool cpu_is_amd, cpu_is_intel, cpu_has_virtualisation, cpu_has_topoext, cpu_has_invariant_tsc;
-    bool apic_virtualisation; /* kvm_amd avic or kvm_intel enable_apicv */
-    unsigned node_count;
-    unsigned physical_bits; /* 0: not told */
+    bool apic_virtualisation;           /* kvm_amd avic or kvm_intel enable_apicv */
+    unsigned node_count, physical_bits; /* bits 0: not told */
 
     /* VR_FACTS_MEMORY */
     uint64_t memory_total_mib, memory_available_mib; /* 0: not told */
@@ -121,15 +116,13 @@ typedef struct {
     char *qemu_user;   /* from qemu.conf, else the distribution's: "libvirt-qemu", "qemu", "root" */
     char *qemu_binary; /* NULL: not found */
     bool ovmf, ovmf_secure; /* a firmware descriptor with the feature is there */
-    bool swtpm;
-    bool libvirt_system_socket;
+    bool swtpm, libvirt_system_socket;
     char *libvirt_socket_path;
 
     /* VR_FACTS_STORAGE, VR_FACTS_NETWORK */
     GPtrArray *uses;    /* VrDeviceUse */
-    GPtrArray *mounted; /* owned strings: device nodes and files (loop) that are mounted or swap,
-                           resolved */
-    GPtrArray *bridges; /* owned strings: network bridges that are up, sorted */
+    GPtrArray *mounted; /* strings: device nodes, loop files, swap; resolved */
+    GPtrArray *bridges; /* strings: network bridges that are up, sorted */
 } VrHostFacts;
 
 /*
@@ -138,6 +131,9 @@ typedef struct {
  * config) and wakes no sleeping device.
  */
 VrHostFacts *vr_host_facts_load(VrSysroot *root, unsigned mask);
+
+/* Read the parts of `mask` that are not there yet. What was judged before: judge it again. */
+void vr_host_facts_load_more(VrHostFacts *facts, unsigned mask);
 
 void vr_host_facts_free(VrHostFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrHostFacts, vr_host_facts_free)
@@ -151,6 +147,5 @@ const char *vr_host_facts_name(const VrHostFacts *facts, const VrPciFunction *fu
 /* Functions of one IOMMU group, sorted: owned array that lends its elements. */
 GPtrArray *vr_host_facts_group(const VrHostFacts *facts, int group);
 
-/* The value of the last occurrence of a kernel parameter, "" for a bare key, NULL if it is not
- * there. */
+/* The last value of a kernel parameter, "" for a bare key, NULL if it is not there. */
 const char *vr_host_facts_parameter(const VrHostFacts *facts, const char *key);

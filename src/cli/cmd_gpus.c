@@ -150,20 +150,6 @@ has_neighbours(const GPtrArray *gpus)
     return false;
 }
 
-/* What the neighbours are used for is worth reading only where there are any. */
-static VrHostFacts *
-load_facts(const VrOptions *options)
-{
-    VrHostFacts *facts = vr_host_facts_load(options->root, VR_FACTS_NAMES);
-    g_autoptr(GPtrArray) gpus = vr_gpus_judge(facts);
-
-    if (!has_neighbours(gpus)) {
-        return facts;
-    }
-    vr_host_facts_free(facts);
-    return vr_host_facts_load(options->root, VR_FACTS_NAMES | VR_FACTS_STORAGE | VR_FACTS_NETWORK);
-}
-
 /* Columns of the table, in the order in which they are made. */
 enum { COLUMN_ADDRESS, COLUMN_GROUP, COLUMN_DRIVER, COLUMN_ROLE, COLUMN_DEVICE };
 
@@ -324,9 +310,15 @@ print_text(const VrOptions *options, const VrHostFacts *facts, const GPtrArray *
 int
 vr_cmd_gpus(const VrOptions *options)
 {
-    g_autoptr(VrHostFacts) facts = load_facts(options);
+    g_autoptr(VrHostFacts) facts = vr_host_facts_load(options->root, VR_FACTS_NAMES);
     g_autoptr(GPtrArray) gpus = vr_gpus_judge(facts);
 
+    /* What the neighbours are used for is worth reading only where there are any. */
+    if (has_neighbours(gpus)) {
+        g_ptr_array_unref(gpus);
+        vr_host_facts_load_more(facts, VR_FACTS_STORAGE | VR_FACTS_NETWORK);
+        gpus = vr_gpus_judge(facts);
+    }
     if (facts->functions_error != NULL) {
         vr_say(options, "vmrun: the PCI devices could not be listed: %s", facts->functions_error);
     }

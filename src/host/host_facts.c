@@ -34,12 +34,11 @@ use_free(gpointer data)
 }
 
 static VrHostFacts *
-facts_new(VrSysroot *root, unsigned mask)
+facts_new(VrSysroot *root)
 {
     VrHostFacts *facts = g_new0(VrHostFacts, 1);
 
     facts->root = vr_sysroot_ref(root);
-    facts->mask = mask;
     facts->functions = g_ptr_array_new_with_free_func((GDestroyNotify) vr_pci_function_free);
     facts->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     facts->parameters = g_ptr_array_new_with_free_func(parameter_free);
@@ -70,23 +69,32 @@ static const Part parts[] = {
     {VR_FACTS_NETWORK, vr_network_load},
 };
 
-VrHostFacts *
-vr_host_facts_load(VrSysroot *root, unsigned mask)
+void
+vr_host_facts_load_more(VrHostFacts *facts, unsigned mask)
 {
     if ((mask & (VR_FACTS_NAMES | VR_FACTS_STORAGE | VR_FACTS_NETWORK)) != 0) {
         mask |= VR_FACTS_PCI;
     }
 
-    VrHostFacts *facts = facts_new(root, mask);
+    unsigned missing = mask & ~facts->mask;
 
+    facts->mask |= mask;
     for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
-        if ((mask & (unsigned) parts[i].part) != 0) {
+        if ((missing & (unsigned) parts[i].part) != 0) {
             parts[i].load(facts);
         }
     }
-    if ((mask & VR_FACTS_NAMES) != 0) {
+    if ((missing & VR_FACTS_NAMES) != 0) {
         facts->name_database = vr_pci_names_open();
     }
+}
+
+VrHostFacts *
+vr_host_facts_load(VrSysroot *root, unsigned mask)
+{
+    VrHostFacts *facts = facts_new(root);
+
+    vr_host_facts_load_more(facts, mask);
     return facts;
 }
 
