@@ -21,6 +21,7 @@ WERROR ?= 0
 
 # --- flags: CFLAGS and LDFLAGS are the user's and stay as they are --------------------------------
 
+# libvirt is only compiled against: the worker opens it when it needs it.
 PACKAGES = glib-2.0 json-glib-1.0 libpci libkmod libudev libxml-2.0 smartcols libsystemd
 LIBRARY_CFLAGS := $(shell pkg-config --silence-errors --cflags $(PACKAGES) libvirt)
 LIBRARY_LIBS := $(shell pkg-config --silence-errors --libs $(PACKAGES))
@@ -32,43 +33,30 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwri
 VR_CPPFLAGS = -Iinclude -Isrc -D_GNU_SOURCE -DVR_VERSION='"$(VERSION)"' \
 	-DVR_PROFILE_DIR='"$(PREFIX)/share/vmrun/profiles"' \
 	-DGLIB_VERSION_MIN_REQUIRED=GLIB_VERSION_2_74 -DGLIB_VERSION_MAX_ALLOWED=GLIB_VERSION_2_74
-VR_CFLAGS = -std=gnu11 $(WARNINGS) $(VR_CPPFLAGS) $(LIBRARY_CFLAGS) $(VARIANT_CFLAGS)
-VR_LDFLAGS = -Wl,--as-needed $(VARIANT_CFLAGS)
-# libvirt is not here: the worker opens it when it needs it.
-VR_LIBS = $(LIBRARY_LIBS)
-
-ifeq ($(WERROR),1)
-VR_CFLAGS += -Werror
-endif
-ifeq ($(VARIANT),asan)
-VARIANT_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-endif
-ifeq ($(VARIANT),fuzz)
-CC = clang
-VARIANT_CFLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-unused-variable
-endif
+VR_CFLAGS = -std=gnu11 $(WARNINGS) $(VR_CPPFLAGS) $(LIBRARY_CFLAGS) $(VARIANT_CFLAGS_$(VARIANT)) \
+	$(if $(filter 1,$(WERROR)),-Werror)
+VR_LDFLAGS = -Wl,--as-needed $(VARIANT_CFLAGS_$(VARIANT))
+VARIANT_CFLAGS_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+VARIANT_CFLAGS_fuzz = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+	-Wno-unused-variable
 
 # --- sources: every file by name, layer by layer --------------------------------------------------
 
 BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
-
 HOST_SOURCES = $(addprefix src/host/, cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
 	host_state_text.c identity.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
 	network.c ovmf.c pci_address.c pci_devices.c pci_names.c process.c process_scan.c \
 	profile_files.c storage.c virtualisation.c)
-
 PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_gpu.c \
 	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c cpu_placement.c device_choice.c \
 	device_problems.c domain_devices.c domain_xml.c domain_xml_read.c gpu.c gpu_survey.c \
 	gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c profile_sections.c \
 	profile_values.c report.c restore.c)
-
 RUN_SOURCES = $(addprefix src/run/, apply.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
 	identity_store.c inspect.c journal.c lock.c mover.c preparation.c recovery.c session.c \
 	session_back.c session_guest.c session_take.c status.c step.c worker.c worker_main.c \
 	worker_verbs.c)
-
 CLI_SOURCES = $(addprefix src/cli/, cmd_doctor.c cmd_gpus.c cmd_plan.c cmd_restore.c cmd_run.c \
 	cmd_show.c cmd_status.c cmd_topology.c cmd_who.c cmd_xml.c commands.c main.c print.c \
 	profile_arg.c reserved.c)
@@ -109,15 +97,15 @@ $(LIBRARY): $(call objects,$(LIBRARY_SOURCES))
 
 $(PROGRAM): $(call objects,$(CLI_SOURCES)) $(LIBRARY)
 	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIBRARY)
 	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
 	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(VR_LIBS)
+	$(CC) $(VR_LDFLAGS) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
 # Changes only when the flags do, and then everything is made again.
 $(BUILD)/flags: FORCE
@@ -178,7 +166,7 @@ bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree
 
 fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
 	@tests/install-packages build fuzz
-	@$(MAKE) --no-print-directory VARIANT=fuzz BUILD=build/fuzz fuzzers
+	@$(MAKE) --no-print-directory VARIANT=fuzz BUILD=build/fuzz CC=clang fuzzers
 	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
 
 demo: ## a whole session in an emulated computer, live; installs what it needs
@@ -186,9 +174,8 @@ demo: ## a whole session in an emulated computer, live; installs what it needs
 	@$(MAKE) --no-print-directory all
 	@tests/emulated-host/demo
 
-FORMATTED = $(wildcard include/vmrun/*.h src/*/*.[ch] tests/*/*.[ch])
 format: ## let clang-format lay out all C sources
-	@clang-format-14 -i $(FORMATTED)
+	@clang-format-14 -i $(wildcard include/vmrun/*.h src/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 
 format-check: ## say what it would change
 	@tests/lint/format.sh

@@ -64,14 +64,14 @@ find_in_module(struct dl_phdr_info *object, size_t size, void *unused)
 {
     void *handle;
 
-    (void)size;
-    (void)unused;
+    (void) size;
+    (void) unused;
     if (strstr(object->dlpi_name, "accel-tcg") == NULL)
         return 0;
     handle = dlopen(object->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
     if (handle == NULL)
         return 0;
-    real_interrupt = (interrupt_fn *)dlsym(handle, "tcg_handle_interrupt");
+    real_interrupt = (interrupt_fn *) dlsym(handle, "tcg_handle_interrupt");
     return real_interrupt != NULL;
 }
 
@@ -80,12 +80,12 @@ find_in_module(struct dl_phdr_info *object, size_t size, void *unused)
 static void
 resolve(void)
 {
-    is_locked = (locked_fn *)either("bql_locked", "qemu_mutex_iothread_locked");
-    take_lock = (lock_fn *)either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
-    drop_lock = (unlock_fn *)either("bql_unlock", "qemu_mutex_unlock_iothread");
+    is_locked = (locked_fn *) either("bql_locked", "qemu_mutex_iothread_locked");
+    take_lock = (lock_fn *) either("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
+    drop_lock = (unlock_fn *) either("bql_unlock", "qemu_mutex_unlock_iothread");
     dl_iterate_phdr(find_in_module, NULL);
     if (real_interrupt == NULL)
-        real_interrupt = (interrupt_fn *)dlsym(RTLD_NEXT, "tcg_handle_interrupt");
+        real_interrupt = (interrupt_fn *) dlsym(RTLD_NEXT, "tcg_handle_interrupt");
     if (real_interrupt == NULL)
         give_up("tcg_handle_interrupt");
 }

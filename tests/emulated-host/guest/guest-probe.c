@@ -14,15 +14,15 @@ enum { EV_KEY = 1, KEY_POWER = 116, POLLIN = 1 };
 enum { MAX_INPUTS = 8 };
 
 struct input_event {
-    int64_t  seconds;
-    int64_t  microseconds;
+    int64_t seconds;
+    int64_t microseconds;
     uint16_t type;
     uint16_t code;
-    int32_t  value;
+    int32_t value;
 };
 
 struct pollfd {
-    int   fd;
+    int fd;
     short events;
     short revents;
 };
@@ -62,7 +62,7 @@ put_signature(const uint32_t r[4])
 {
     for (int word = 1; word <= 3; word++) {
         for (int byte = 0; byte < 4; byte++) {
-            char c[2] = { (char)(r[word] >> (8 * byte)), '\0' };
+            char c[2] = {(char) (r[word] >> (8 * byte)), '\0'};
 
             if (c[0] == '\0')
                 continue;
@@ -78,8 +78,8 @@ put_signature(const uint32_t r[4])
 static int
 report_cpuid(void)
 {
-    static const uint32_t kvm_signature[3] = { 0x4b4d564b, 0x564b4d56, 0x0000004d };
-    uint32_t features[4], first[4] = { 0 }, interface[4] = { 0 };
+    static const uint32_t kvm_signature[3] = {0x4b4d564b, 0x564b4d56, 0x0000004d};
+    uint32_t features[4], first[4] = {0}, interface[4] = {0};
     int hypervisor, kvm = 0, hyperv = 0;
 
     cpuid(1, features);
@@ -107,7 +107,7 @@ report_cpuid(void)
     if (hypervisor)
         put_signature(first);
     put(hyperv ? " hyperv=yes\n" : " hyperv=no\n");
-    syscall3(SYS_WRITE, 1, (long)line, (long)used);
+    syscall3(SYS_WRITE, 1, (long) line, (long) used);
     return 0;
 }
 
@@ -122,9 +122,9 @@ wait_for_button(void)
         long fd;
 
         path[sizeof path - 2] = digit;
-        fd = syscall3(SYS_OPEN, (long)path, 0, 0);
+        fd = syscall3(SYS_OPEN, (long) path, 0, 0);
         if (fd >= 0) {
-            inputs[count].fd = (int)fd;
+            inputs[count].fd = (int) fd;
             inputs[count].events = POLLIN;
             count++;
         }
@@ -132,13 +132,13 @@ wait_for_button(void)
     if (count == 0)
         return 1;
     for (;;) {
-        syscall3(SYS_POLL, (long)inputs, count, -1);
+        syscall3(SYS_POLL, (long) inputs, count, -1);
         for (long i = 0; i < count; i++) {
             struct input_event event;
 
             if ((inputs[i].revents & POLLIN) == 0)
                 continue;
-            if (syscall3(SYS_READ, inputs[i].fd, (long)&event, sizeof event) == sizeof event &&
+            if (syscall3(SYS_READ, inputs[i].fd, (long) &event, sizeof event) == sizeof event &&
                 event.type == EV_KEY && event.code == KEY_POWER && event.value == 1)
                 return 0;
         }
@@ -150,7 +150,7 @@ __attribute__((used)) static void
 start(long *stack)
 {
     long argc = stack[0];
-    char **argv = (char **)(stack + 1);
+    char **argv = (char **) (stack + 1);
     int status = 2;
 
     if (argc == 2 && argv[1][0] == 'c')
