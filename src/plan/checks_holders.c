@@ -103,6 +103,11 @@ advice_for(const VrHolder *holder)
                                "stop-units=%s under [session]",
                                holder->unit, holder->unit);
     }
+    if (g_str_has_prefix(holder->node, "/dev/snd/")) {
+        /* A sound server keeps every card open; the driver's unbind then waits for ever. */
+        return g_strdup("switch the card's HDMI sound off in the desktop's sound settings (its "
+                        "profile: off), or stop the sound server of the session");
+    }
     if (holder->unit != NULL && g_str_has_prefix(holder->unit, "container ")) {
         return g_strdup_printf("stop the %s", holder->unit);
     }
@@ -129,11 +134,10 @@ add_process(const VrCheckInput *input, const VrHolder *holder, VrReport *report)
             evidence, NULL);
         return;
     }
-    VrFinding *finding =
-        vr_report_add(report, "device-held", VR_SEVERITY_BLOCKER, VR_REMEDY_OS, subject,
-                      g_strdup_printf("is held by %s (pid %d%s%s)", holder->command, holder->pid,
-                                      separator, unit),
-                      evidence, advice_for(holder));
+    VrFinding *finding = vr_report_add(
+        report, "device-held", VR_SEVERITY_BLOCKER, VR_REMEDY_OS, subject,
+        g_strdup_printf("%s (pid %d%s%s) holds it", holder->command, holder->pid, separator, unit),
+        evidence, advice_for(holder));
     finding->status = VR_ERROR_BUSY;
 }
 

@@ -148,6 +148,13 @@ held_by_known_service(CheckHost *host)
 }
 
 static void
+held_by_sound_server(CheckHost *host)
+{
+    check_host_add_holder(host, VR_HOLDER_PROCESS, 7, "/dev/snd/controlC1")->unit =
+        g_strdup("wireplumber.service (user 1000)");
+}
+
+static void
 held_by_unit_of_same_name_in_session(CheckHost *host)
 {
     check_host_add_holder(host, VR_HOLDER_PROCESS, 7, "/dev/nvidia0")->unit =
@@ -384,6 +391,8 @@ static const Case cases[] = {
      "/proc/812/fd: /dev/dri/card1, /dev/dri/renderD129"},
     {"service-that-holds-is-busy", held_by_service, "device-held", VR_SEVERITY_BLOCKER, 7,
      "stop-units=ollama.service"},
+    {"sound-server-is-told-what-to-do", held_by_sound_server, "device-held", VR_SEVERITY_BLOCKER, 7,
+     "HDMI sound"},
     {"container-that-holds-is-busy", held_by_container, "device-held", VR_SEVERITY_BLOCKER, 7,
      "stop the container 0123456789ab"},
     {"known-service-is-stopped", held_by_known_service, "device-held", VR_SEVERITY_INFO, 0,
