@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A guest's agent that is there answers at once; libvirt's own limit is none. */
 #define AGENT_TIMEOUT_S 5
@@ -109,6 +110,9 @@ connect_to(VrHypervisor *hypervisor, const char *uri, const char *boot_id, GErro
         if (!vr_embedded_prepare(directory, boot_id, error)) {
             return false;
         }
+        /* As libvirtd has it: the driver makes directories that swtpm's user must pass through, and
+         * a unit with UMask=0077 would close them. This process does nothing else. */
+        umask(022);
         hypervisor->loop = vr_event_loop_start(&hypervisor->libvirt);
         hypervisor->pid_directory = g_strdup_printf("%s/run/qemu", directory);
     } else if (strcmp(uri, "qemu:///system") == 0) {
