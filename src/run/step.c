@@ -187,6 +187,9 @@ static bool
 ensure_driver(const VrSysroot *root, const VrStepTools *tools, const char *driver,
               const char *module, GError **error)
 {
+    if (!vr_rule_is_driver_name(driver)) {
+        return vr_error_set(error, VR_ERROR_CORRUPT, "not the name of a driver");
+    }
     g_autofree char *directory = vr_pci_driver_path(driver, NULL);
     if (vr_sysroot_exists(root, directory)) {
         return true;
@@ -233,9 +236,6 @@ execute_bind(const VrSysroot *root, const VrStepTools *tools, const VrStep *step
              const VrBinding *binding, GError **error)
 {
     g_autofree char *driver = NULL;
-    if (!vr_rule_is_driver_name(step->value)) {
-        return vr_error_set(error, VR_ERROR_CORRUPT, "not the name of a driver");
-    }
     if (!ensure_driver(root, tools, step->value, binding->module, error) ||
         !read_driver(root, step->device, &driver, error)) {
         return false;

@@ -96,10 +96,25 @@ read_binding(JsonObject *request, VrStep *step, VrBinding **out_binding, GError 
            read_id(request, "device-id", &binding->device, error);
 }
 
+/* The parts that a step of its kind cannot be without. */
 static bool
-needs_device(VrStepKind kind)
+is_complete(const VrStep *step)
 {
-    return kind == VR_STEP_OVERRIDE || kind == VR_STEP_UNBIND || kind == VR_STEP_BIND;
+    switch (step->kind) {
+    case VR_STEP_LOAD_MODULE:
+    case VR_STEP_STOP_UNIT:
+    case VR_STEP_START_UNIT:
+        return step->value != NULL;
+    case VR_STEP_ATTRIBUTE:
+        return step->path != NULL && step->value != NULL;
+    case VR_STEP_OVERRIDE:
+        return step->has_device;
+    case VR_STEP_UNBIND:
+        return step->has_device && step->from != NULL;
+    case VR_STEP_BIND:
+        return step->has_device && step->value != NULL;
+    }
+    g_return_val_if_reached(false);
 }
 
 static bool
@@ -115,8 +130,8 @@ do_step(VrWorkerService *service, JsonObject *request, JsonObject *answer, GErro
     step.from = (char *) get_text(request, "from");
     step.value = (char *) get_text(request, "value");
     bool done = read_binding(request, &step, &binding, error) &&
-                (binding != NULL || !needs_device(step.kind) ||
-                 vr_error_set(error, VR_ERROR_FAILED, "the step has no device")) &&
+                (is_complete(&step) ||
+                 vr_error_set(error, VR_ERROR_FAILED, "a part of the step is missing")) &&
                 vr_step_execute(service->root, &step, binding, error);
     vr_binding_free(binding);
     return done;
