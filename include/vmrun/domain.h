@@ -45,6 +45,15 @@ bool vr_domain_state(VrDomain *domain, VrDomainState *out_state, int *out_pid, G
 bool vr_domain_shutdown(VrDomain *domain, GError **error);
 bool vr_domain_destroy(VrDomain *domain, GError **error);
 
+/*
+ * Wait until libvirt has finished with the ended domain: until it no longer knows it. Needed before
+ * any function leaves vfio-pci: when libvirt ends a domain it resets those functions that it does
+ * not find on vfio-pci, by a reset of the whole bus if need be (libvirt src/util/virpci.c,
+ * virPCIDeviceReset), which under a host driver that just came back wipes the card's addresses.
+ * VR_ERROR_TIMED_OUT, or that libvirt cannot be asked.
+ */
+bool vr_domain_settle(VrDomain *domain, unsigned timeout_ms, GError **error);
+
 /* Let the worker go until the next call, unless it must stay (embedded). */
 void vr_domain_rest(VrDomain *domain);
 

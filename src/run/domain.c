@@ -17,6 +17,9 @@
 /* libvirt itself gives QEMU 40 s, and 2 s more for each assigned device (qemu_process.c). */
 #define DESTROY_TIMEOUT_MS 90000
 
+/* libvirt has no event for the very end of its work on a domain. */
+#define SETTLE_POLL_MS 20
+
 #define EMBEDDED_PREFIX "qemu:///embed?root="
 
 struct _VrDomain {
@@ -252,6 +255,28 @@ vr_domain_destroy(VrDomain *domain, GError **error)
 {
     g_autoptr(JsonObject) answer = ask(domain, "destroy", DESTROY_TIMEOUT_MS, error);
     return answer != NULL;
+}
+
+bool
+vr_domain_settle(VrDomain *domain, unsigned timeout_ms, GError **error)
+{
+    int64_t deadline = g_get_monotonic_time() + (int64_t) timeout_ms * 1000;
+    VrDomainState state = VR_DOMAIN_RUNNING;
+    int pid = 0;
+    for (;;) {
+        if (!vr_domain_state(domain, &state, &pid, error)) {
+            return false;
+        }
+        if (state == VR_DOMAIN_ABSENT) {
+            return true;
+        }
+        if (g_get_monotonic_time() >= deadline) {
+            return vr_error_set(error, VR_ERROR_TIMED_OUT,
+                                "libvirt still knows the domain '%s' after %u s", domain->name,
+                                timeout_ms / 1000);
+        }
+        g_usleep(SETTLE_POLL_MS * 1000);
+    }
 }
 
 void

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/recovery.h>
 
+#include "session_private.h"
+
 #include <vmrun/domain.h>
 #include <vmrun/error.h>
 #include <vmrun/gpu_users.h>
@@ -99,9 +101,27 @@ close_after_reboot(const VrSysroot *root, const VrJournal *journal, const VrList
     return vr_journal_close(root, journal, error);
 }
 
+/*
+ * A libvirt that was not there when QEMU died cleans up when it is next asked; better now, with the
+ * card still on vfio-pci, than later (see vr_domain_settle). Nothing was created in the phase
+ * TAKING.
+ */
+static void
+settle_domain(const VrSysroot *root, const VrJournal *journal, const VrListener *listener)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrDomain) domain =
+        vr_domain_new(root, journal->uri, journal->profile, journal->domain_uuid, journal->boot_id);
+    if (journal->phase != VR_PHASE_TAKING &&
+        !vr_domain_settle(domain, VR_SETTLE_TIMEOUT_MS, &error)) {
+        say(listener, VR_STAGE_WARNING, "%s; going on, because QEMU is gone", error->message);
+    }
+}
+
 static bool
 give_back_now(VrSysroot *root, VrJournal *journal, const VrListener *listener, GError **error)
 {
+    settle_domain(root, journal, listener);
     g_autoptr(VrMover) mover = vr_mover_new(root, listener);
     if (!vr_give_back(root, journal, mover, 0, listener, error)) {
         return false;

@@ -3,17 +3,36 @@
  * to die. */
 #include "session_private.h"
 
+#include <vmrun/domain.h>
 #include <vmrun/recovery.h>
 
 /* The kernel resets the functions when the group is closed: up to a minute per method
  * (drivers/pci/pci.c, PCIE_RESET_READY_POLL_MS). */
 #define GROUP_RELEASE_MS 90000
 
+/*
+ * libvirt must be done with the domain before the card moves. If it cannot be asked the kernel's
+ * word has to do: the caller waits for the groups.
+ */
+static void
+settle_domain(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    bool created = session->adopted || session->journal->phase == VR_PHASE_STARTING ||
+                   session->journal->phase == VR_PHASE_RUNNING;
+    if (created && !vr_domain_settle(session->domain, VR_SETTLE_TIMEOUT_MS, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "%s; going on, because QEMU is gone",
+                       error->message);
+    }
+    vr_domain_rest(session->domain);
+}
+
 bool
 vr_session_give_back(VrSession *session, GError **error)
 {
     vr_session_set_state(session, VR_STATE_STOPPING, "giving the card back");
     vr_session_say(session, VR_STAGE_BEGIN, "giving everything back");
+    settle_domain(session);
     if (session->mover == NULL) {
         session->mover = vr_mover_new(session->root, session->listener);
     }

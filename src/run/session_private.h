@@ -56,6 +56,11 @@ bool vr_session_watch(VrSession *session, GError **error);
 bool vr_session_block_signals(VrSession *session, GError **error);
 
 /* session_back.c: give back */
+
+/* libvirt gives QEMU 40 s and more to die before it goes on with its own clean-up (qemu_process.c).
+ */
+#define VR_SETTLE_TIMEOUT_MS 60000
+
 bool vr_session_give_back(VrSession *session, GError **error);
 
 /*
