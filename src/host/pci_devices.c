@@ -16,6 +16,11 @@ typedef struct {
     bool has_class, has_vendor, has_device;
 } Reading;
 
+/* What the link "physfn" of an SR-IOV virtual function says. */
+typedef struct {
+    VrPciAddress virtual_function, physical_function;
+} Ownership;
+
 static void
 note_unreadable(Reading *reading, unsigned what, const char *why)
 {
@@ -262,24 +267,31 @@ take_parent(Reading *reading)
         name != NULL && vr_pci_address_parse(name + 1, &reading->function->parent);
 }
 
-/* What only endpoints have. The physical function's address goes to `owners` for a virtual one. */
+/* What only endpoints have. A virtual function is noted in `ownerships`. */
 static void
-read_endpoint(Reading *reading, GArray *owners)
+read_endpoint(Reading *reading, GArray *ownerships)
 {
-    VrPciAddress owner = {0};
+    Ownership ownership = {.virtual_function = reading->function->address};
     g_autofree char *path = g_strconcat(reading->directory, "/physfn", NULL);
     g_autofree char *name = vr_sysroot_link_name(reading->root, path, NULL);
 
     reading->function->is_virtual = name != NULL;
-    if (name != NULL && vr_pci_address_parse(name, &owner)) {
-        g_array_append_val(owners, owner);
+    if (name != NULL && vr_pci_address_parse(name, &ownership.physical_function)) {
+        g_array_append_val(ownerships, ownership);
     }
     read_node(reading);
     reading->function->virtual_functions = (unsigned) read_count(reading, "sriov_numvfs");
+    if (reading->function->virtual_functions == 0 &&
+        vr_pci_function_is_display(reading->function)) {
+        g_autofree char *first = g_strconcat(reading->directory, "/virtfn0", NULL);
+        g_autofree char *target = vr_sysroot_link_name(reading->root, first, NULL);
+
+        reading->function->virtual_functions = target != NULL ? 1 : 0;
+    }
 }
 
 static void
-read_all(Reading *reading, GArray *owners)
+read_all(Reading *reading, GArray *ownerships)
 {
     VrPciFunction *function = reading->function;
 
@@ -293,7 +305,7 @@ read_all(Reading *reading, GArray *owners)
         read_boot_vga(reading);
     }
     if (!vr_pci_function_is_bridge(function)) {
-        read_endpoint(reading, owners);
+        read_endpoint(reading, ownerships);
     }
     /* All ones is what a read from a device that does not answer brings; the kernel keeps what it
      * read when it found the device. */
@@ -304,7 +316,7 @@ read_all(Reading *reading, GArray *owners)
 /* One function; NULL if the name is no address. The directory is resolved once: every attribute
  * through the link of the bus would cost the kernel the whole way again. */
 static VrPciFunction *
-read_function(const VrSysroot *root, const char *name, GArray *owners)
+read_function(const VrSysroot *root, const char *name, GArray *ownerships)
 {
     VrPciAddress address = {0};
     g_autofree char *link = g_strconcat(DEVICES "/", name, NULL);
@@ -325,7 +337,7 @@ read_function(const VrSysroot *root, const char *name, GArray *owners)
     function->group = -1;
     function->numa_node = -1;
     function->boot_vga = VR_UNKNOWN;
-    read_all(&reading, owners);
+    read_all(&reading, ownerships);
     return function;
 }
 
@@ -338,21 +350,36 @@ compare_functions(gconstpointer a, gconstpointer b)
     return vr_pci_address_compare(first->address, second->address);
 }
 
+/* The function that a virtual one belongs to; its slot's first if the capture lacks the one named.
+ */
+static VrPciFunction *
+owner_of(const VrHostFacts *facts, const Ownership *ownership)
+{
+    VrPciAddress first = ownership->virtual_function;
+    VrPciFunction *owner =
+        (VrPciFunction *) vr_host_facts_function(facts, ownership->physical_function);
+
+    first.function = 0;
+    if (owner == NULL) {
+        owner = (VrPciFunction *) vr_host_facts_function(facts, first);
+    }
+    return owner != NULL && !owner->is_virtual ? owner : NULL;
+}
+
 /* Virtual functions that are there count even where sriov_numvfs is not. */
 static void
-count_virtual_functions(VrHostFacts *facts, const GArray *owners)
+count_virtual_functions(VrHostFacts *facts, const GArray *ownerships)
 {
     g_autoptr(GHashTable) counts = g_hash_table_new(g_direct_hash, g_direct_equal);
 
-    for (guint i = 0; i < owners->len; i++) {
-        VrPciAddress owner = g_array_index(owners, VrPciAddress, i);
-        VrPciFunction *function = (VrPciFunction *) vr_host_facts_function(facts, owner);
+    for (guint i = 0; i < ownerships->len; i++) {
+        VrPciFunction *owner = owner_of(facts, &g_array_index(ownerships, Ownership, i));
 
-        if (function != NULL) {
-            guint seen = GPOINTER_TO_UINT(g_hash_table_lookup(counts, function)) + 1;
+        if (owner != NULL) {
+            guint seen = GPOINTER_TO_UINT(g_hash_table_lookup(counts, owner)) + 1;
 
-            g_hash_table_insert(counts, function, GUINT_TO_POINTER(seen));
-            function->virtual_functions = MAX(function->virtual_functions, seen);
+            g_hash_table_insert(counts, owner, GUINT_TO_POINTER(seen));
+            owner->virtual_functions = MAX(owner->virtual_functions, seen);
         }
     }
 }
@@ -361,7 +388,7 @@ void
 vr_pci_devices_load(VrHostFacts *facts)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GArray) owners = g_array_new(FALSE, FALSE, sizeof(VrPciAddress));
+    g_autoptr(GArray) ownerships = g_array_new(FALSE, FALSE, sizeof(Ownership));
     g_autoptr(GPtrArray) names = vr_sysroot_list(facts->root, DEVICES, &error);
 
     if (names == NULL) {
@@ -369,14 +396,15 @@ vr_pci_devices_load(VrHostFacts *facts)
         return;
     }
     for (guint i = 0; i < names->len; i++) {
-        VrPciFunction *function = read_function(facts->root, g_ptr_array_index(names, i), owners);
+        VrPciFunction *function =
+            read_function(facts->root, g_ptr_array_index(names, i), ownerships);
 
         if (function != NULL) {
             g_ptr_array_add(facts->functions, function);
         }
     }
     g_ptr_array_sort(facts->functions, compare_functions);
-    count_virtual_functions(facts, owners);
+    count_virtual_functions(facts, ownerships);
 }
 
 bool

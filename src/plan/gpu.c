@@ -103,15 +103,26 @@ is_apu(const VrSlot *slot, const VrPciFunction *display)
     return false;
 }
 
-/* 00:02 is Intel's place for graphics since the G33; 00:01 was AMD's for APUs up to Carrizo. */
+/*
+ * 00:02 is Intel's place for graphics. 00:01 was AMD's for APUs up to Carrizo, 01:05 for chipset
+ * graphics (RS480 to RS880): no card can be there, PCI Express knows no slot but 0 below a port.
+ */
 static bool
 is_in_processor(const VrPciFunction *display)
 {
+    static const struct {
+        uint16_t vendor;
+        uint8_t bus, slot;
+    } places[] = {{VENDOR_INTEL, 0, 2}, {VENDOR_AMD_GRAPHICS, 0, 1}, {VENDOR_AMD_GRAPHICS, 1, 5}};
     VrPciAddress address = display->address;
 
-    return address.domain == 0 && address.bus == 0 &&
-           ((has_vendor(display, VENDOR_INTEL) && address.slot == 2) ||
-            (has_vendor(display, VENDOR_AMD_GRAPHICS) && address.slot == 1));
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+        if (address.domain == 0 && has_vendor(display, places[i].vendor) &&
+            address.bus == places[i].bus && address.slot == places[i].slot) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool
