@@ -153,7 +153,7 @@ check-asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 check-valgrind: tests ## unit tests under valgrind's memory checker
 	@$(RUN_TESTS) --name valgrind --wrap tests/valgrind $(TESTS)
 
-check-emulated: $(PROGRAM) ## whole sessions in an emulated computer with an IOMMU and a card
+check-emulated: $(PROGRAM) $(BUILD)/tests/contract/binding_contract ## whole sessions in an emulated computer with an IOMMU and a card
 	@$(RUN_TESTS) --name emulated-host --live tests/emulated-host/check
 
 golden-update: $(PROGRAM) $(BUILD)/tests/unit/test_domain_xml ## accept what vmrun says now; review the diff before you commit it
