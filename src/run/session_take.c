@@ -151,6 +151,7 @@ journal_for(const VrSession *session)
     journal->keep = session->profile->after_stop == VR_AFTER_KEEP;
     vr_host_state_free(journal->before);
     journal->before = vr_host_state_copy(session->preparation->before);
+    vr_host_state_claim_counts(journal->before, session->preparation->wanted);
     return journal;
 }
 
