@@ -53,7 +53,7 @@ PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c chec
 	device_problems.c domain_devices.c domain_xml.c domain_xml_read.c gpu.c gpu_survey.c \
 	gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c profile_sections.c \
 	profile_values.c report.c restore.c)
-RUN_SOURCES = $(addprefix src/run/, apply.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
+RUN_SOURCES = $(addprefix src/run/, apply.c claims.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
 	identity_store.c inspect.c journal.c lock.c mover.c preparation.c recovery.c session.c \
 	session_back.c session_guest.c session_take.c status.c step.c worker.c worker_main.c \
 	worker_verbs.c)

@@ -27,10 +27,13 @@ typedef struct {
  * vr_host_state_observe). */
 typedef VrHostState *(*VrObserve)(void *data, const VrHostState *shape, GError **error);
 
-/* Blockers are findings of inspection->report, not errors: then there may be a plan nevertheless.
- * `profile` must outlive the result. */
-VrPreparation *vr_preparation_make(VrSysroot *root, const VrProfile *profile, VrObserve observe,
-                                   void *data, GError **error);
+/*
+ * Blockers are findings of inspection->report, not errors: then there may be a plan nevertheless.
+ * `have_lock`: the caller is the session of this profile, so that one is not in its own way.
+ * `profile` must outlive the result.
+ */
+VrPreparation *vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
+                                   VrObserve observe, void *data, GError **error);
 
 void vr_preparation_free(VrPreparation *preparation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPreparation, vr_preparation_free)

@@ -24,9 +24,10 @@
 #include <stdbool.h>
 
 typedef enum {
-    VR_STAGE_BEGIN, /* text says what is being done now; a line that the next one may replace */
-    VR_STAGE_DONE,  /* text says what was done */
-    VR_STAGE_NOTE,  /* something to know */
+    VR_STAGE_DETAIL, /* a single step; for people who ask for all of them */
+    VR_STAGE_BEGIN,  /* text says what is being done now; a line that the next one may replace */
+    VR_STAGE_DONE,   /* text says what was done */
+    VR_STAGE_NOTE,   /* something to know */
     VR_STAGE_WARNING,
     VR_STAGE_FAILED,
 } VrStage;

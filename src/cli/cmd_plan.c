@@ -74,7 +74,7 @@ vr_cmd_plan(const VrOptions *options)
         return status;
     }
     g_autoptr(VrPreparation) preparation = vr_preparation_make(
-        options->root, profile, vr_preparation_observe_here, options->root, &error);
+        options->root, profile, false, vr_preparation_observe_here, options->root, &error);
     if (preparation == NULL) {
         return vr_print_error(options, error);
     }

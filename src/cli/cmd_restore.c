@@ -11,11 +11,14 @@ static void
 show_stage(void *data, VrStage stage, const char *text)
 {
     const VrOptions *options = data;
-    if (!options->json && (!options->quiet || stage >= VR_STAGE_WARNING)) {
-        vr_print(
-            "%s %s",
-            vr_print_glyph(options, stage == VR_STAGE_WARNING ? VR_GLYPH_WARNING : VR_GLYPH_STEP),
-            text);
+    bool wanted =
+        stage == VR_STAGE_DETAIL ? options->verbose : !options->quiet || stage >= VR_STAGE_WARNING;
+    bool warning = stage == VR_STAGE_WARNING || stage == VR_STAGE_FAILED;
+    VrGlyph glyph = warning                  ? VR_GLYPH_WARNING
+                    : stage == VR_STAGE_DONE ? VR_GLYPH_OK
+                                             : VR_GLYPH_STEP;
+    if (!options->json && wanted) {
+        vr_print("%s %s", vr_print_glyph(options, glyph), text);
     }
 }
 

@@ -17,12 +17,14 @@ static void
 show_stage(void *data, VrStage stage, const char *text)
 {
     static const VrGlyph glyphs[] = {
-        [VR_STAGE_BEGIN] = VR_GLYPH_STEP,     [VR_STAGE_DONE] = VR_GLYPH_OK,
-        [VR_STAGE_NOTE] = VR_GLYPH_INFO,      [VR_STAGE_WARNING] = VR_GLYPH_WARNING,
-        [VR_STAGE_FAILED] = VR_GLYPH_BLOCKER,
+        [VR_STAGE_DETAIL] = VR_GLYPH_STEP,     [VR_STAGE_BEGIN] = VR_GLYPH_STEP,
+        [VR_STAGE_DONE] = VR_GLYPH_OK,         [VR_STAGE_NOTE] = VR_GLYPH_INFO,
+        [VR_STAGE_WARNING] = VR_GLYPH_WARNING, [VR_STAGE_FAILED] = VR_GLYPH_BLOCKER,
     };
     const VrOptions *options = data;
-    if (options->json || (options->quiet && stage < VR_STAGE_WARNING)) {
+    bool wanted =
+        stage == VR_STAGE_DETAIL ? options->verbose : !options->quiet || stage >= VR_STAGE_WARNING;
+    if (options->json || !wanted) {
         return;
     }
     vr_print("%s %s", vr_print_glyph(options, glyphs[stage]), text);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "plan/check_rows.h"
 
+#include <vmrun/domain_xml.h>
+
 static const char *
 kvm_evidence(const VrHostFacts *facts)
 {
@@ -213,12 +215,12 @@ vr_check_hidden_kvm(const VrCheckInput *input, VrReport *report)
 void
 vr_check_network_reach(const VrCheckInput *input, VrReport *report)
 {
-    bool knows_bridges = vr_check_knows(input, VR_FACTS_NETWORK) && input->facts->bridges != NULL;
-
     for (guint i = 0; i < input->profile->networks->len; i++) {
         const VrProfileNetwork *network = g_ptr_array_index(input->profile->networks, i);
+        const char *source = NULL;
         bool falls_back =
-            network->mode == VR_NETWORK_AUTO && knows_bridges && input->facts->bridges->len == 0;
+            network->mode == VR_NETWORK_AUTO && vr_check_knows(input, VR_FACTS_NETWORK) &&
+            vr_network_resolve(network, input->facts, false, &source) == VR_NETWORK_USER;
         if (network->mode != VR_NETWORK_USER && !falls_back) {
             continue;
         }

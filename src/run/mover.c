@@ -16,6 +16,7 @@ struct _VrMover {
     VrJournal *journal;
     VrWorker *worker; /* NULL: none runs */
     char **program;   /* NULL: this same one */
+    char *left;       /* the driver that the function on its way was just unbound from */
     GArray *stuck;    /* VrPciAddress: of this mover, in the journal, too, if there is one */
     VrExecutor executor;
 };
@@ -179,25 +180,41 @@ observe(void *data, const VrHostState *shape, GError **error)
     return vr_host_state_from_text(state, error);
 }
 
-/* Worth a line of its own: what changes the host for others. The rest is a line that is replaced.
- */
+/* Worth a line of its own: what changes the host for others. */
 static bool
 is_notable(const VrStep *step)
 {
-    return step->kind == VR_STEP_BIND || step->kind == VR_STEP_STOP_UNIT ||
-           step->kind == VR_STEP_START_UNIT ||
+    return step->kind == VR_STEP_STOP_UNIT || step->kind == VR_STEP_START_UNIT ||
            (step->kind == VR_STEP_ATTRIBUTE && !step->has_device);
+}
+
+/* A function's way from one driver to the next ends with the bind: one line for all of it. */
+static void
+say_moved(const VrMover *mover, const VrStep *step)
+{
+    g_autofree char *address = vr_pci_address_format(step->device);
+    g_autofree char *text = g_strdup_printf("%s  %s -> %s", address, mover->left, step->value);
+    say(mover, VR_STAGE_DONE, text);
 }
 
 static void
 progress(void *data, const VrStep *step, bool done, const GError *error)
 {
-    const VrMover *mover = data;
+    VrMover *mover = data;
     g_autofree char *description = vr_step_describe(step);
     if (error != NULL) {
         say(mover, VR_STAGE_WARNING, error->message);
-    } else if (!done || is_notable(step)) {
-        say(mover, done ? VR_STAGE_DONE : VR_STAGE_BEGIN, description);
+        return;
+    }
+    if (done && step->kind == VR_STEP_UNBIND) {
+        g_free(mover->left);
+        mover->left = g_strdup(step->from);
+    }
+    if (done && step->kind == VR_STEP_BIND && mover->left != NULL) {
+        say_moved(mover, step);
+        g_clear_pointer(&mover->left, g_free);
+    } else {
+        say(mover, done && is_notable(step) ? VR_STAGE_DONE : VR_STAGE_DETAIL, description);
     }
 }
 
@@ -228,6 +245,7 @@ vr_mover_free(VrMover *mover)
     vr_worker_stop(mover->worker);
     vr_sysroot_unref(mover->root);
     g_strfreev(mover->program);
+    g_free(mover->left);
     g_array_unref(mover->stuck);
     g_free(mover);
 }

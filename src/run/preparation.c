@@ -2,6 +2,7 @@
 #include <vmrun/preparation.h>
 
 #include <vmrun/checks.h>
+#include <vmrun/claims.h>
 #include <vmrun/error.h>
 #include <vmrun/text.h>
 
@@ -177,9 +178,17 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, VrObserve observe,
     return true;
 }
 
+static void
+check_claims(const VrPreparation *preparation, const VrSysroot *root, bool have_lock)
+{
+    const VrInspection *inspection = preparation->inspection;
+    g_autoptr(GArray) addresses = vr_devices_addresses(inspection->devices);
+    vr_claims_check(root, inspection->profile->name, have_lock, addresses, inspection->report);
+}
+
 VrPreparation *
-vr_preparation_make(VrSysroot *root, const VrProfile *profile, VrObserve observe, void *data,
-                    GError **error)
+vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock, VrObserve observe,
+                    void *data, GError **error)
 {
     g_autoptr(VrPreparation) preparation = g_new0(VrPreparation, 1);
     preparation->plan = vr_plan_new();
@@ -187,9 +196,9 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, VrObserve observe
     if (preparation->inspection == NULL) {
         return NULL;
     }
-    bool chosen =
-        preparation->inspection->devices != NULL && preparation->inspection->devices->len > 0;
-    if (chosen && !observe_and_plan(preparation, root, observe, data, error)) {
+    check_claims(preparation, root, have_lock);
+    if (preparation->inspection->devices->len > 0 &&
+        !observe_and_plan(preparation, root, observe, data, error)) {
         vr_error_prefix(error, "look at what '%s' would change", profile->name);
         return NULL;
     }

@@ -86,36 +86,6 @@ observe_in_worker(void *data, const VrHostState *shape, GError **error)
     return executor->observe(executor->data, shape, error);
 }
 
-/* At most one open journal may name a function: a second session would give back to the wrong
- * state. */
-static bool
-check_claims(const VrSession *session, const GArray *addresses, GError **error)
-{
-    g_autoptr(GPtrArray) profiles = vr_journal_profiles(session->root, error);
-    if (profiles == NULL) {
-        return false;
-    }
-    for (guint i = 0; i < profiles->len; i++) {
-        const char *name = g_ptr_array_index(profiles, i);
-        g_autoptr(VrJournal) journal = vr_journal_read(session->root, name, error);
-        if (journal == NULL) {
-            return vr_error_prefix(error, "look whether '%s' holds the card", name);
-        }
-        for (guint k = 0; k < addresses->len; k++) {
-            VrPciAddress address = g_array_index(addresses, VrPciAddress, k);
-            if (vr_host_state_binding(journal->before, address) != NULL) {
-                g_autofree char *text = vr_pci_address_format(address);
-                return vr_error_set(
-                    error, VR_ERROR_BUSY,
-                    "%s belongs to the session of '%s'; end that first: vmrun stop %s, or if it "
-                    "is dead: vmrun restore %s",
-                    text, name, name, name);
-            }
-        }
-    }
-    return true;
-}
-
 /* Blockers, all of them, end here. */
 static bool
 report_findings(VrSession *session, GError **error)
@@ -160,9 +130,6 @@ static bool
 claim(VrSession *session, GError **error)
 {
     g_autoptr(GArray) addresses = vr_devices_addresses(session->preparation->inspection->devices);
-    if (!check_claims(session, addresses, error)) {
-        return false;
-    }
     const VrInspection *inspection = session->preparation->inspection;
     session->domain = vr_domain_new(session->root, inspection->uri, session->profile->name,
                                     inspection->identity->uuid, inspection->facts->boot_id);
@@ -189,8 +156,8 @@ vr_session_inspect(VrSession *session, GError **error)
     vr_session_say(session, VR_STAGE_BEGIN, "checking this computer for '%s'",
                    session->profile->name);
     session->mover = vr_mover_new(session->root, session->listener);
-    session->preparation = vr_preparation_make(session->root, session->profile, observe_in_worker,
-                                               session->mover, error);
+    session->preparation = vr_preparation_make(session->root, session->profile, true,
+                                               observe_in_worker, session->mover, error);
     if (session->preparation == NULL || !report_findings(session, error)) {
         return false;
     }
