@@ -125,16 +125,19 @@ ask_to_shut_down(VrSession *session)
     vr_domain_rest(session->domain);
 }
 
-static void
+/* false: libvirt could not do it; that was said. */
+static bool
 power_off(VrSession *session)
 {
     g_autoptr(GError) error = NULL;
     vr_session_set_state(session, VR_STATE_STOPPING, "powering the guest off");
     vr_session_say(session, VR_STAGE_BEGIN, "powering the guest off");
-    if (!vr_domain_destroy(session->domain, &error)) {
+    bool done = vr_domain_destroy(session->domain, &error);
+    if (!done) {
         vr_session_say(session, VR_STAGE_WARNING, "power the guest off: %s", error->message);
     }
     vr_domain_rest(session->domain);
+    return done;
 }
 
 static void
@@ -171,7 +174,8 @@ handle_shutdown_deadline(VrSession *session)
 {
     session->shutdown_deadline = 0;
     if (session->force_at_deadline) {
-        power_off(session);
+        session->stop_failed = !power_off(session);
+        session->detached = session->stop_failed;
         return;
     }
     session->detached = session->finishing;
@@ -306,6 +310,12 @@ vr_session_watch(VrSession *session, GError **error)
     vr_session_say(session, VR_STAGE_NOTE, "'%s' is running; stop it with: vmrun stop %s",
                    session->profile->name, session->profile->name);
     wait_for_end(session);
+    if (session->stop_failed) {
+        return vr_error_set(error, VR_ERROR_STOP_FAILED,
+                            "the guest could not be powered off and is left running; start "
+                            "libvirt, then: vmrun stop %s --force",
+                            session->profile->name);
+    }
     if (session->detached) {
         return vr_error_set(error, VR_ERROR_TIMED_OUT, "the guest is left running");
     }

@@ -31,8 +31,9 @@ typedef struct {
     unsigned shutdown_requests;
     bool adopted; /* the guest of a session whose supervisor died */
     bool force_at_deadline;
-    bool finishing; /* vr_session_finish: at the deadline, power off or leave */
-    bool detached;  /* the guest is left running: nothing is given back */
+    bool finishing;   /* vr_session_finish: at the deadline, power off or leave */
+    bool detached;    /* the guest is left running: nothing is given back */
+    bool stop_failed; /* it was to be powered off, and libvirt could not */
 } VrSession;
 
 /* Say something to the listener; vr_session_say(session, VR_STAGE_DONE, "…"). */
