@@ -177,18 +177,19 @@ guest_functions() {
 	guest_report "$1" pci | awk -v id="$2" '$2 == id { print $1 }'
 }
 
-# The guest must show every function of the card (ids given) in one slot, the first as function 0.
+# assert_guest_card SERIAL_LOG ID...: a function of each of these ids sits in one slot of the guest, the first as function 0.
 assert_guest_card() {
-	local log=$1 id slots='' addresses=''
+	local log=$1 first slot id missing=''
 	shift
+	first=$(guest_functions "$log" "$1" | grep -v '^0000:00:' | head -n 1)
+	slot=${first%.*}
 	for id in "$@"; do
-		addresses+=" $(guest_functions "$log" "$id" | grep -v '^0000:00:' | head -n 1)"
+		guest_functions "$log" "$id" | grep -q "^$slot\." || missing+=" $id"
 	done
-	slots=$(tr ' ' '\n' <<<"$addresses" | sed '/^$/d; s/\..*//' | sort -u)
-	if [ "$(wc -w <<<"$addresses")" -eq $# ] && [ "$(wc -l <<<"$slots")" -eq 1 ]; then
-		ok "the guest sees the card's $# functions in one slot:$addresses"
+	if [ -n "$slot" ] && [ -z "$missing" ] && [ "${first##*.}" = 0 ]; then
+		ok "the guest sees the card's $# functions in the slot $slot"
 	else
-		fail "the guest's card: wanted $* in one slot, got:$addresses"
+		fail "the guest's card at '$first': not in its slot:$missing"
 	fi
 }
 

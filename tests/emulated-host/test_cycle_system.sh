@@ -1,5 +1,5 @@
 #!/bin/bash
-# The whole session with libvirtd under systemd; afterwards an ordinary domain of the same daemon, which moves the card itself,
+# The whole session with libvirtd under systemd, a card and an NVMe controller; afterwards an ordinary domain of the same daemon, which moves the card itself,
 # still gives it back: vmrun left nothing in libvirtd's memory.
 # machine: card
 # init: systemd
@@ -8,12 +8,14 @@
 . "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
 install_vmrun
 disk=$(guest_disk report guest)
-profile gaming '[gpu]' 'device=auto'
+nvme=$(basename "$(dirname "$(grep -l 0x010802 /sys/bus/pci/devices/*/class)")")
+profile gaming '[gpu]' 'device=auto' '[pci disk]' "device=$nvme"
 pci_snapshot "$eh_work/before"
 
 run_vmrun gaming --foreground --color=never
 equal 'exit status of a guest that powered off by itself' 0 "$status"
 assert_guest gaming $DISPLAY_ID $AUDIO_ID
+equal 'the NVMe controller of [pci disk] is in the guest' 1 "$(guest_functions "$(serial_log gaming)" 1b36:0010 | wc -l)"
 assert_guest_kvm "$(serial_log gaming)" hidden
 check 'QEMU is gone' qemu_is_gone gaming
 check 'libvirtd knows no domain' test -z "$(virsh -c qemu:///system list --all --name)"

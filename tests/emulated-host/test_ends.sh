@@ -13,6 +13,10 @@ disk=$(guest_disk stay guest)
 profile gaming '[gpu]' 'device=auto'
 pci_snapshot "$eh_work/before"
 
+libvirtd_is_gone() {
+	! pgrep -x libvirtd >/dev/null
+}
+
 expect_host_as_before() {
 	pci_snapshot "$eh_work/after"
 	assert_same_snapshot "$eh_work/before" "$eh_work/after"
@@ -28,10 +32,18 @@ for address in $(card_functions); do
 done
 run_vmrun run gaming --foreground --color=never
 equal 'a second start of the same profile is busy' 7 "$status"
+profile other '[gpu]' 'device=auto'
+run_vmrun run other --foreground --color=never
+equal 'a start of another profile with the same card is busy' 7 "$status"
+contains 'and names who has it' "$output" "session of 'gaming'"
 run_vmrun restore gaming
 equal 'restore does not touch a running session' 7 "$status"
 run_vmrun restore gaming --if-idle
 equal 'and is silent success for a unit' 0 "$status"
+kill -INT "$supervisor"
+check 'Ctrl-C asks the guest to shut down' wait_until 20 state_is gaming stopping
+kill -INT "$supervisor"
+check 'a second Ctrl-C says how to force it' wait_until 20 grep -q 'vmrun stop gaming --force' "$eh_work/gaming.log"
 run_vmrun stop gaming --timeout 1
 equal 'stop at its timeout' 3 "$status"
 check 'the guest is left running' test -n "$(qemu_pid gaming)"
@@ -59,6 +71,12 @@ check 'it counts as running' state_is gaming running
 run_vmrun restore gaming
 equal 'restore does not touch a living guest' 7 "$status"
 check 'the guest still goes on' test -n "$(qemu_pid gaming)"
+pkill -x libvirtd
+wait_until 20 libvirtd_is_gone
+run_vmrun stop gaming --force --timeout 1
+equal 'stop --force without libvirt' 5 "$status"
+check 'the guest goes on without libvirt' test -n "$(qemu_pid gaming)"
+libvirtd -d
 run_vmrun stop gaming --force --timeout 1
 equal 'stop takes the guest over' 0 "$status"
 expect_host_as_before 'supervisor killed'
@@ -74,6 +92,14 @@ check 'it needs a restore' state_is gaming needs-restore
 run_vmrun restore gaming
 equal 'restore' 0 "$status"
 expect_host_as_before 'all killed'
+
+note 'libvirt is configured and does not answer'
+pkill -x libvirtd
+wait_until 20 libvirtd_is_gone
+run_vmrun gaming --foreground --color=never
+equal 'exit status without libvirt' 8 "$status"
+expect_host_as_before 'no libvirt'
+libvirtd -d
 
 note 'the start fails after the card was taken'
 profile gaming '[gpu]' 'device=auto' '[boot]' "kernel=$eh_work/not-a-kernel"

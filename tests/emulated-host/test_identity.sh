@@ -19,7 +19,7 @@ nvram=$(cd /var/lib/vmrun/nvram && stat -c '%n %i' ./*)
 
 cp "$EMULATED_HOST_GUEST/kernel" "$EMULATED_HOST_GUEST/initrd" /var/lib/libvirt/images/
 hypervisor=embedded profile gaming '[gpu]' 'device=auto' '[boot]' 'kernel=/var/lib/libvirt/images/kernel' \
-	'initrd=/var/lib/libvirt/images/initrd' "cmdline=$(cat "${EMULATED_HOST_LIB%/*}/guest/cmdline")"
+	'initrd=/var/lib/libvirt/images/initrd' "cmdline=$(sed '/^#/d' "${EMULATED_HOST_LIB%/*}/guest/cmdline" | paste -sd ' ')"
 run_vmrun gaming --foreground --color=never
 equal 'exit status of the second cycle' 0 "$status"
 assert_guest gaming $DISPLAY_ID $AUDIO_ID
