@@ -10,13 +10,14 @@ unset VMRUN_MUST_RUN
 
 # expect "PASSED FAILED SKIPPED" SCRIPT OPTION...
 expect() {
-	local wanted=$1 script=$2 status=0 got
+	local wanted=$1 script=$2 status=0 wanted_status=1 got
 	shift 2
 	printf '#!/bin/sh\n%s\n' "$script" >"$scratch/program" && chmod +x "$scratch/program"
 	rm -f "$scratch/results"
 	RESULTS=$scratch/results "$run_tests" "$@" "$scratch/program" >/dev/null 2>&1 || status=1
 	got=$(cat "$scratch/results")
-	if [ "$got" != "$wanted" ] || [ $status -ne "$([ "${wanted#* 0}" != "$wanted" ] && echo 0 || echo 1)" ]; then
+	[[ $wanted != *' 0 '* ]] || wanted_status=0
+	if [ "$got" != "$wanted" ] || [ $status -ne $wanted_status ]; then
 		echo "driver: wanted $wanted, got $got and status $status for: $script"
 		wrong=1
 	fi
