@@ -160,13 +160,21 @@ make_directories(const VrSysroot *host, const char *directory, GError **error)
     return true;
 }
 
-/* libvirt's warnings go to standard error otherwise, which belongs to the program's own words. */
+/*
+ * libvirt's warnings, also those of the processes that it forks, go to standard error, which
+ * belongs to the program's own words. Its own setting for that (LIBVIRT_LOG_OUTPUTS) is read too
+ * early to be of use here. This process is the worker: nobody else writes there. That the file
+ * cannot be made is no reason not to start.
+ */
 static void
 send_log_to_file(const char *directory)
 {
-    g_autofree char *output = g_strdup_printf("3:file:%s/log/driver.log", directory);
+    g_autofree char *path = g_strdup_printf("%s/log/driver.log", directory);
+    vr_autofd int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-    g_setenv("LIBVIRT_LOG_OUTPUTS", output, FALSE);
+    if (fd >= 0 && dup2(fd, STDERR_FILENO) < 0) {
+        g_debug("%s: %s", path, g_strerror(errno));
+    }
 }
 
 bool

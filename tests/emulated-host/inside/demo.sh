@@ -15,8 +15,8 @@ show() {
 
 # The guest's lines among vmrun's own, as they come.
 follow_guest() {
-	tail -n +1 --follow=name --retry --pid="$1" "$2" 2>/dev/null | tr -d '\r' |
-		sed -un 's/^.*GUEST \(.*\)$/      guest: \1/p'
+	tail -n +1 --follow=name --retry --pid="$1" "$2" 2>/dev/null |
+		sed -un 's/\r//g; s/^.*GUEST \(.*\)$/      guest: \1/p'
 }
 
 install_vmrun
