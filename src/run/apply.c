@@ -319,6 +319,25 @@ give_up(Way *way, const VrPlan *rest)
     }
 }
 
+/* A claim says what to take away from the pool as it is now. Each further look at the claim would
+ * take the same once more, from what others have added. */
+static void
+settle_claims(VrHostState *wanted, const VrHostState *now)
+{
+    for (guint i = 0; i < wanted->attributes->len; i++) {
+        VrAttribute *target = g_ptr_array_index(wanted->attributes, i);
+        const VrAttribute *pool = vr_host_state_attribute(now, target->path);
+        uint64_t pages, ignored;
+        if (target->kind != VR_ATTRIBUTE_COUNT || target->value == NULL || pool == NULL ||
+            pool->value == NULL || !vr_count_parse(pool->value, &pages, &ignored)) {
+            continue;
+        }
+        uint64_t goal = vr_count_target(target->value, pages);
+        g_free(target->value);
+        target->value = g_strdup_printf("%" G_GUINT64_FORMAT, goal);
+    }
+}
+
 static bool
 go(Way *way, GError **error)
 {
@@ -326,6 +345,9 @@ go(Way *way, GError **error)
         g_autoptr(VrHostState) now = look(way, error);
         if (now == NULL || !drop_obstacles(way, now, error)) {
             return false;
+        }
+        if (round == 0) {
+            settle_claims(way->wanted, now);
         }
         g_autoptr(VrPlan) plan = vr_plan_between(now, way->wanted);
         if (plan->steps->len == 0) {

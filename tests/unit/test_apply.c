@@ -383,6 +383,18 @@ test_pool_grows_in_parts_and_goes_back(void)
     assert_pool(kernel, "100");
 }
 
+/* The claim says how many pages to take away: once, however often the pool is looked at. */
+static void
+test_pages_that_others_added_stay(void)
+{
+    g_autoptr(FakeKernel) kernel = fake_kernel_new();
+    fake_kernel_add_pool(kernel, 100, 5000);
+    g_assert_true(apply_pool(kernel, "1124", NULL));
+    g_assert_true(apply_pool(kernel, "1164", NULL)); /* somebody else, meanwhile */
+    g_assert_true(apply_pool(kernel, "100+1024", NULL));
+    assert_pool(kernel, "140");
+}
+
 static void
 test_pool_that_cannot_grow_is_an_error(void)
 {
@@ -529,6 +541,7 @@ main(int argc, char **argv)
         {"units-stop-and-start", test_units_stop_and_start},
         {"unit-that-does-not-start-is-left-over", test_unit_that_does_not_start_is_left_over},
         {"pool-grows-in-parts-and-goes-back", test_pool_grows_in_parts_and_goes_back},
+        {"pages-that-others-added-stay", test_pages_that_others_added_stay},
         {"pool-that-cannot-grow-is-an-error", test_pool_that_cannot_grow_is_an_error},
         {"stuck-device-is-not-touched-again", test_stuck_device_is_not_touched_again},
         {"device-that-hangs-when-looked-at-does-not-stop-the-others",
