@@ -9,7 +9,7 @@ NIC_ID=8086:10d3
 
 # install_vmrun: what `make install` does, without make: the program was built outside, and compiling in here takes minutes.
 install_vmrun() {
-	src/data/install build/normal/vmrun "" /usr/local >"$eh_work/install.log" 2>&1 || {
+	src/data/install build/normal/vmrun "" /usr >"$eh_work/install.log" 2>&1 || {
 		cat "$eh_work/install.log"
 		bail "install vmrun"
 	}
