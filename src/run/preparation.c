@@ -28,11 +28,35 @@ vr_preparation_observe_here(void *root, const VrHostState *shape, GError **error
     return vr_host_state_observe(root, shape, error);
 }
 
-/* sd_booted(3): the directory exists where systemd is process 1. */
+/* sd_booted(3): the directory exists where systemd is process 1. The systemd of this computer knows
+ * nothing of a recorded one. */
 static bool
-systemd_runs(const VrSysroot *root)
+systemd_answers(const VrSysroot *root)
 {
-    return vr_sysroot_exists(root, "/run/systemd/system");
+    return vr_sysroot_is_live(root) && vr_sysroot_exists(root, "/run/systemd/system");
+}
+
+/* Units that the profile names count on somebody who can stop and start them. */
+static void
+report_units_unasked(const VrInspection *inspection, const VrSysroot *root)
+{
+    bool live = vr_sysroot_is_live(root);
+    VrReport *report = inspection->report;
+    if (inspection->profile->stop_units->len == 0) {
+        return;
+    }
+    VrFinding *finding = vr_report_add(
+        report, "stop-units", live ? VR_SEVERITY_BLOCKER : VR_SEVERITY_UNKNOWN,
+        live ? VR_REMEDY_PROFILE : VR_REMEDY_NONE, NULL,
+        live ? g_strdup("the units of stop-units= cannot be stopped: systemd does not run here")
+             : g_strdup("whether the units of stop-units= run could not be found out, so the plan "
+                        "leaves them out"),
+        live ? g_strdup("/run/systemd/system: missing")
+             : g_strdup_printf("--root %s: systemd tells of the running computer only",
+                               vr_sysroot_directory(root)),
+        live ? g_strdup("remove stop-units= under [session], and stop what uses the card by hand")
+             : NULL);
+    finding->status = VR_ERROR_UNREACHABLE;
 }
 
 static bool
@@ -69,11 +93,12 @@ static void
 add_units(VrHostState *shape, const VrInspection *inspection, const VrSysroot *root)
 {
     const GPtrArray *named = inspection->profile->stop_units;
+    if (!systemd_answers(root)) {
+        report_units_unasked(inspection, root);
+        return;
+    }
     for (guint i = 0; i < named->len; i++) {
         vr_host_state_set_unit(shape, g_ptr_array_index(named, i), false);
-    }
-    if (!systemd_runs(root)) {
-        return;
     }
     bool nvidia = has_nvidia_card(inspection);
     for (const char *const *unit = vr_known_gpu_units(); *unit != NULL; unit++) {
@@ -83,20 +108,25 @@ add_units(VrHostState *shape, const VrInspection *inspection, const VrSysroot *r
     }
 }
 
-/* The pool that the guest's memory comes from, or NULL without huge pages. Owned. */
+/* The pool that the guest's memory comes from: of its node, or of the whole computer where the
+ * kernel knows no nodes. NULL without huge pages, be it that there are none of that size: a check
+ * says so. Owned. */
 static char *
-hugepage_path(const VrInspection *inspection)
+hugepage_path(const VrInspection *inspection, const VrSysroot *root)
 {
     if (inspection->pages != VR_PAGES_2M && inspection->pages != VR_PAGES_1G) {
         return NULL;
     }
     unsigned page_kib = inspection->pages == VR_PAGES_2M ? 2048 : 1048576;
     int node = inspection->placement != NULL ? inspection->placement->node : -1;
-    return node >= 0
-               ? g_strdup_printf(
-                     "/sys/devices/system/node/node%d/hugepages/hugepages-%ukB/nr_hugepages", node,
-                     page_kib)
-               : g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%ukB/nr_hugepages", page_kib);
+    g_autofree char *of_node = g_strdup_printf(
+        "/sys/devices/system/node/node%d/hugepages/hugepages-%ukB/nr_hugepages", node, page_kib);
+    g_autofree char *of_all =
+        g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%ukB/nr_hugepages", page_kib);
+    if (node >= 0 && vr_sysroot_exists(root, of_node)) {
+        return g_steal_pointer(&of_node);
+    }
+    return vr_sysroot_exists(root, of_all) ? g_steal_pointer(&of_all) : NULL;
 }
 
 /* nr_hugepages counts all pages, free_hugepages beside it those that nobody uses: what is missing
@@ -159,7 +189,7 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, VrObserve observe,
     const VrInspection *inspection = preparation->inspection;
     g_autoptr(GArray) addresses = vr_devices_addresses(inspection->devices);
     g_autoptr(VrHostState) shape = vr_host_state_shape(addresses);
-    g_autofree char *pool = hugepage_path(inspection);
+    g_autofree char *pool = hugepage_path(inspection, root);
     add_units(shape, inspection, root);
     if (pool != NULL) {
         vr_host_state_set_attribute(shape, VR_ATTRIBUTE_COUNT, NULL, pool, NULL);

@@ -15,7 +15,7 @@ complain() {
 in_code() {
 	sed -nE 's/^    \{"([a-z0-9-]+)", "[^"]*", (true|false), vr_check_.*/\1/p' src/plan/checks.c
 	cat src/plan/*.c src/run/*.c src/host/*.c | tr -s ' \n' ' ' |
-		grep -oE '(vr_report_add\(|block\(choice,) ?(report, )?"[a-z0-9-]+"' | sed -E 's/.*"([a-z0-9-]+)"/\1/'
+		grep -oE '(vr_report_add\(|add_busy\(|block\(choice,) ?(report, )?"[a-z0-9-]+"' | sed -E 's/.*"([a-z0-9-]+)"/\1/'
 	sed -nE 's/^    \{"[a-z-]+", "([a-z0-9-]+)", VR_REMEDY_.*/\1/p' src/plan/device_problems.c
 }
 

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <vmrun/preparation.h>
+
+#include <vmrun/status.h>
+
+#include "../support/plan_host.h"
+#include "../support/tree.h"
+
+#include <string.h>
+
+#define CARD "pci0000:00/0000:00:01.0/0000:01:00.0"
+#define POOL "/sys/kernel/mm/hugepages/hugepages-2048kB"
+
+typedef struct {
+    char *directory;
+    VrSysroot *root;
+    VrProfile *profile;
+    VrPreparation *preparation;
+} Host;
+
+/* A computer with processor graphics and a card of one function. */
+static Host
+host_new(void)
+{
+    Host host = {.directory = tree_new()};
+
+    tree_make(host.directory, "/sys/class/iommu/dmar0");
+    tree_pci(host.directory, "pci0000:00/0000:00:02.0", "030000 8086:4680", "i915", 1);
+    tree_write(host.directory, "/sys/devices/pci0000:00/0000:00:02.0/boot_vga", "1");
+    tree_pci(host.directory, "pci0000:00/0000:00:01.0", "060400 8086:460d", "pcieport", 2);
+    tree_pci(host.directory, CARD, "030000 10de:2484", "nouveau", 12);
+    tree_write(host.directory, "/sys/devices/" CARD "/boot_vga", "0");
+    tree_write(host.directory, "/sys/devices/" CARD "/driver_override", "(null)");
+    tree_write(host.directory, "/etc/machine-id", "0123456789abcdef0123456789abcdef");
+    host.root = tree_root(host.directory);
+    return host;
+}
+
+/* Prepare a start of "gaming" with this profile; nobody has a lock. */
+static const VrPreparation *
+prepare(Host *host, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    host->profile = plan_profile("gaming", text);
+    host->preparation = vr_preparation_make(host->root, host->profile, false,
+                                            vr_preparation_observe_here, host->root, &error);
+    g_assert_no_error(error);
+    return host->preparation;
+}
+
+static void
+host_free(Host *host)
+{
+    vr_preparation_free(host->preparation);
+    vr_profile_free(host->profile);
+    vr_sysroot_unref(host->root);
+    tree_remove(host->directory);
+}
+
+static const VrFinding *
+find(const VrPreparation *preparation, const char *id)
+{
+    const GPtrArray *findings = preparation->inspection->report->findings;
+
+    for (guint i = 0; i < findings->len; i++) {
+        const VrFinding *finding = g_ptr_array_index(findings, i);
+        if (g_str_equal(finding->id, id)) {
+            return finding;
+        }
+    }
+    return NULL;
+}
+
+static bool
+writes_to(const VrPreparation *preparation, const char *path)
+{
+    for (guint i = 0; i < preparation->plan->steps->len; i++) {
+        const VrStep *step = g_ptr_array_index(preparation->plan->steps, i);
+        if (g_strcmp0(step->path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+test_huge_pages_that_are_missing_are_planned(void)
+{
+    Host host = host_new();
+
+    tree_write(host.directory, POOL "/nr_hugepages", "8");
+    tree_write(host.directory, POOL "/free_hugepages", "8");
+    prepare(&host, "[machine]\nmemory=1G\nhugepages=2M\n");
+    g_assert_true(writes_to(host.preparation, POOL "/nr_hugepages"));
+    host_free(&host);
+}
+
+static void
+test_a_page_size_that_is_missing_is_a_finding(void)
+{
+    Host host = host_new();
+
+    prepare(&host, "[machine]\nmemory=1G\nhugepages=2M\n");
+    g_assert_nonnull(plan_blocker(host.preparation->inspection->report, "hugepages"));
+    g_assert_cmpuint(host.preparation->plan->steps->len, >, 0);
+    host_free(&host);
+}
+
+static void
+test_units_of_a_recorded_computer_are_left_out(void)
+{
+    Host host = host_new();
+    const VrFinding *finding = NULL;
+
+    tree_make(host.directory, "/run/systemd/system");
+    prepare(&host, "[session]\nstop-units=a.service\n");
+    finding = find(host.preparation, "stop-units");
+    g_assert_true(finding != NULL && finding->severity == VR_SEVERITY_UNKNOWN);
+    g_assert_cmpuint(host.preparation->before->units->len, ==, 0);
+    host_free(&host);
+}
+
+/* --- other sessions --- */
+
+/* A session whose process is gone, as everybody can see it. */
+static void
+leave_status(const Host *host, const char *profile, const char *device)
+{
+    g_autoptr(VrStatus) status = vr_status_new();
+    g_autoptr(GError) error = NULL;
+
+    status->state = VR_STATE_RUNNING;
+    g_ptr_array_add(status->devices, g_strdup(device));
+    g_assert_true(vr_status_write(host->root, profile, status, &error));
+}
+
+static void
+leave_torn_journal(const Host *host, const char *profile)
+{
+    g_autofree char *path = g_strdup_printf("/var/lib/vmrun/journal/%s.conf", profile);
+
+    tree_write(host->directory, path, "torn");
+}
+
+static void
+test_a_session_of_its_own_that_died_is_told(void)
+{
+    Host host = host_new();
+    const VrFinding *finding = NULL;
+
+    leave_status(&host, "gaming", "0000:01:00.0");
+    leave_torn_journal(&host, "gaming");
+    finding = find(prepare(&host, "[gpu]\n"), "session-running");
+    g_assert_true(finding != NULL && finding->severity == VR_SEVERITY_INFO);
+    host_free(&host);
+}
+
+static void
+test_a_claim_of_another_session_blocks(void)
+{
+    static const struct {
+        const char *device;
+        bool blocks;
+    } rows[] = {{"0000:01:00.0", true}, {"0000:09:00.0", false}};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Host host = host_new();
+        const VrFinding *finding = NULL;
+
+        leave_status(&host, "other", rows[i].device);
+        leave_torn_journal(&host, "other");
+        prepare(&host, "[gpu]\n");
+        finding = plan_blocker(host.preparation->inspection->report, "session-claim");
+        g_assert_cmpint(finding != NULL, ==, rows[i].blocks);
+        g_assert_true(finding == NULL || finding->status == VR_ERROR_BUSY);
+        host_free(&host);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/preparation/huge-pages-that-are-missing-are-planned",
+                    test_huge_pages_that_are_missing_are_planned);
+    g_test_add_func("/preparation/a-page-size-that-is-missing-is-a-finding",
+                    test_a_page_size_that_is_missing_is_a_finding);
+    g_test_add_func("/preparation/units-of-a-recorded-computer-are-left-out",
+                    test_units_of_a_recorded_computer_are_left_out);
+    g_test_add_func("/preparation/a-session-of-its-own-that-died-is-told",
+                    test_a_session_of_its_own_that_died_is_told);
+    g_test_add_func("/preparation/a-claim-of-another-session-blocks",
+                    test_a_claim_of_another_session_blocks);
+    return g_test_run();
+}
