@@ -2,8 +2,8 @@
 #include "print.h"
 
 #include <vmrun/checks.h>
-#include <vmrun/inspect.h>
 #include <vmrun/journal.h>
+#include <vmrun/preparation.h>
 #include <vmrun/text.h>
 
 #include <string.h>
@@ -251,11 +251,13 @@ doctor_for_profile(const VrOptions *options)
     if (status != 0) {
         return status;
     }
-    g_autoptr(VrInspection) inspection = vr_inspect(options->root, profile, &error);
-    if (inspection == NULL) {
+    /* Not the inspection alone: what other sessions claim decides, too. */
+    g_autoptr(VrPreparation) preparation = vr_preparation_make(
+        options->root, profile, false, vr_preparation_observe_here, options->root, &error);
+    if (preparation == NULL) {
         return vr_print_error(options, error);
     }
-    return print_answer(options, inspection->facts, inspection->report);
+    return print_answer(options, preparation->inspection->facts, preparation->inspection->report);
 }
 
 int

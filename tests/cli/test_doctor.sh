@@ -65,6 +65,20 @@ before=$(cd "$tree" && find . | sort | md5sum)
 ask doctor
 equal 'nothing is written' "$before" "$(cd "$tree" && find . | sort | md5sum)"
 
+# A start would end with 7, and so do doctor and plan.
+file /etc/vmrun/profiles/gaming.conf '[gpu]' 'device=0000:01:00.0' '[machine]' 'memory=1G'
+ask doctor gaming
+equal 'the computer is ready for a profile' 0 "$status"
+file /run/vmrun/other.status '[status]' state=running since=1790000000 domain= 'devices=0000:01:00.0;' message= qemu-pid=1 qemu-start-time=1
+file /var/lib/vmrun/journal/other.conf torn
+for command in doctor plan 'run --dry-run'; do
+	# shellcheck disable=SC2086
+	ask $command gaming
+	equal "$command of a card that another session has" 7 "$status"
+	contains 'names that session' "$output" "session of 'other'"
+done
+rm -r "$tree/run/vmrun" "$tree/var/lib/vmrun"
+
 file /proc/cmdline 'BOOT_IMAGE=/vmlinuz intel_iommu=off'
 rm -r "$tree/sys/class/iommu" "$tree"/sys/bus/pci/devices/*/iommu_group "$tree/sys/kernel/iommu_groups"
 ask doctor
