@@ -42,6 +42,17 @@ recover_others(VrSession *session)
     }
 }
 
+/* Everybody may know which devices are ours, above all the sessions of other profiles. */
+static void
+show_devices(VrSession *session)
+{
+    g_ptr_array_set_size(session->status->devices, 0);
+    for (guint i = 0; i < session->journal->before->bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(session->journal->before->bindings, i);
+        g_ptr_array_add(session->status->devices, vr_pci_address_format(binding->address));
+    }
+}
+
 /* Take over a guest whose supervisor died: the journal knows everything that the way back needs. */
 static void
 adopt(VrSession *session, VrJournal *journal)
@@ -52,6 +63,7 @@ adopt(VrSession *session, VrJournal *journal)
     session->domain = vr_domain_new(session->root, journal->uri, journal->profile,
                                     journal->domain_uuid, journal->boot_id);
     session->log_offset = vr_domain_log_size(session->domain);
+    show_devices(session);
 }
 
 bool
@@ -194,10 +206,7 @@ vr_session_take(VrSession *session, GError **error)
 {
     const VrPreparation *preparation = session->preparation;
     const VrExecutor *executor = vr_mover_executor(session->mover);
-    for (guint i = 0; i < session->journal->before->bindings->len; i++) {
-        const VrBinding *binding = g_ptr_array_index(session->journal->before->bindings, i);
-        g_ptr_array_add(session->status->devices, vr_pci_address_format(binding->address));
-    }
+    show_devices(session);
     vr_mover_set_journal(session->mover, session->journal);
     vr_session_set_state(session, VR_STATE_STARTING, "taking the card");
     return vr_apply(executor, preparation->reserved, true, NULL, error) &&

@@ -117,6 +117,16 @@ read_file(const VrSysroot *root, const char *profile)
     return status;
 }
 
+static void
+fill_devices(VrStatus *status, const VrJournal *journal)
+{
+    g_ptr_array_set_size(status->devices, 0);
+    for (guint i = 0; i < journal->before->bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(journal->before->bindings, i);
+        g_ptr_array_add(status->devices, vr_pci_address_format(binding->address));
+    }
+}
+
 /* After a reboot of /run there is only the journal to tell the story. */
 static void
 fill_from_journal(VrStatus *status, const VrJournal *journal)
@@ -126,11 +136,7 @@ fill_from_journal(VrStatus *status, const VrJournal *journal)
     status->qemu_start_time = journal->qemu_start_time;
     g_free(status->domain);
     status->domain = g_strdup(journal->domain_uuid);
-    g_ptr_array_set_size(status->devices, 0);
-    for (guint i = 0; i < journal->before->bindings->len; i++) {
-        const VrBinding *binding = g_ptr_array_index(journal->before->bindings, i);
-        g_ptr_array_add(status->devices, vr_pci_address_format(binding->address));
-    }
+    fill_devices(status, journal);
     if (journal->message != NULL) {
         g_free(status->message);
         status->message = g_strdup(journal->message);
@@ -158,12 +164,15 @@ vr_status_find(const VrSysroot *root, const char *profile)
         status = vr_status_new();
     }
     status->supervised = vr_lock_is_held(root, profile, NULL);
-    if (status->supervised) {
-        status->state = has_file ? status->state : VR_STATE_STARTING;
-        return g_steal_pointer(&status);
-    }
     g_autoptr(GError) error = NULL;
     g_autoptr(VrJournal) journal = vr_journal_read(root, profile, &error);
+    if (status->supervised) {
+        status->state = has_file ? status->state : VR_STATE_STARTING;
+        if (journal != NULL) { /* the claim: the file follows it, and may not be written at all */
+            fill_devices(status, journal);
+        }
+        return g_steal_pointer(&status);
+    }
     if (journal != NULL) {
         fill_from_journal(status, journal);
     } else if (g_error_matches(error, VR_ERROR, VR_ERROR_CORRUPT)) {
