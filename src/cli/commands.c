@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "print.h"
 
+#include <vmrun/text.h>
 #include <vmrun/worker.h>
 
 int
@@ -44,19 +45,63 @@ vr_command_find(const char *name)
     return NULL;
 }
 
-int
-vr_command_help(const VrCommand *command)
+const char *
+vr_command_nearest(const char *word)
 {
-    vr_print("vmrun %s %s", command->name, command->arguments);
+    const char *names[G_N_ELEMENTS(commands)] = {NULL};
+    size_t count = 0;
+
+    for (const VrCommand *row = commands; row->name != NULL; row++) {
+        if (row->summary != NULL) {
+            names[count++] = row->name;
+        }
+    }
+    return vr_text_nearest(word, names);
+}
+
+/* `only` NULL: all that are not hidden. */
+static int
+print_json(const VrCommand *only)
+{
+    JsonBuilder *builder = vr_print_json_begin("help");
+
+    json_builder_set_member_name(builder, "commands");
+    json_builder_begin_array(builder);
+    for (const VrCommand *row = commands; row->name != NULL; row++) {
+        if (only != NULL ? row != only : row->summary == NULL) {
+            continue;
+        }
+        json_builder_begin_object(builder);
+        vr_print_json_text(builder, "name", row->name);
+        vr_print_json_text(builder, "arguments", row->arguments);
+        vr_print_json_text(builder, "summary", row->summary);
+        json_builder_end_object(builder);
+    }
+    json_builder_end_array(builder);
+    vr_print_json_end(builder);
+    return 0;
+}
+
+int
+vr_command_help(const VrOptions *options, const VrCommand *command)
+{
+    if (options->json) {
+        return print_json(command);
+    }
+    vr_print("vmrun %s%s%s", command->name, command->arguments[0] != '\0' ? " " : "",
+             command->arguments);
     if (command->summary != NULL) {
         vr_print("    %s", command->summary);
     }
     return 0;
 }
 
-static void
-print_overview(void)
+static int
+print_overview(const VrOptions *options)
 {
+    if (options->json) {
+        return print_json(NULL);
+    }
     vr_print(
         "vmrun gives a graphics card to a virtual machine, and takes it back when the guest ends.");
     vr_print("\n    vmrun NAME           start the profile NAME (same as: vmrun run NAME)\n");
@@ -69,21 +114,29 @@ print_overview(void)
              "DIR --help "
              "--version");
     vr_print("Profiles are in /etc/vmrun/profiles. New here? Begin with: vmrun doctor");
+    return 0;
+}
+
+static int
+unknown_command(const VrOptions *options, const char *word)
+{
+    g_autoptr(GError) error = NULL;
+    const char *nearest = vr_command_nearest(word);
+
+    vr_error_set(&error, VR_ERROR_USAGE, "help: there is no command '%s'; %s%s", word,
+                 nearest != NULL ? "did you mean: vmrun help " : "the list: vmrun help",
+                 nearest != NULL ? nearest : "");
+    return vr_print_error(options, error);
 }
 
 int
 vr_cmd_help(const VrOptions *options)
 {
-    if (options->arguments[0] == NULL) {
-        print_overview();
-        return 0;
+    const char *word = options->arguments[0];
+    const VrCommand *command = word != NULL ? vr_command_find(word) : NULL;
+
+    if (word == NULL) {
+        return print_overview(options);
     }
-    const VrCommand *command = vr_command_find(options->arguments[0]);
-    if (command == NULL) {
-        g_autoptr(GError) error = NULL;
-        vr_error_set(&error, VR_ERROR_USAGE, "help: there is no command '%s'; the list: vmrun help",
-                     options->arguments[0]);
-        return vr_print_error(options, error);
-    }
-    return vr_command_help(command);
+    return command != NULL ? vr_command_help(options, command) : unknown_command(options, word);
 }

@@ -15,5 +15,8 @@ typedef struct {
 /* The row of a command that this version has, or NULL. */
 const VrCommand *vr_command_find(const char *name);
 
+/* The command that a word was probably meant to be, or NULL. Static. */
+const char *vr_command_nearest(const char *word);
+
 /* Print usage and summary of one command; returns 0. */
-int vr_command_help(const VrCommand *command);
+int vr_command_help(const VrOptions *options, const VrCommand *command);

@@ -144,6 +144,36 @@ check_argument_count(const VrCommand *command, const VrOptions *options, GError 
 }
 
 static int
+print_version(const VrOptions *options)
+{
+    if (options->json) {
+        JsonBuilder *builder = vr_print_json_begin("version");
+        vr_print_json_text(builder, "version", VR_VERSION);
+        vr_print_json_end(builder);
+    } else {
+        vr_print("vmrun %s", VR_VERSION);
+    }
+    return 0;
+}
+
+/* A word that is neither a command nor a profile, but nearly a command: say which. */
+static bool
+check_spelling(const VrOptions *options, const char *word, GError **error)
+{
+    const char *nearest = vr_command_nearest(word);
+    if (nearest == NULL) {
+        return true;
+    }
+    g_autoptr(GPtrArray) profiles = vr_profile_names(options->root, options->user_profiles);
+    if (g_ptr_array_find_with_equal_func(profiles, word, g_str_equal, NULL)) {
+        return true;
+    }
+    return vr_error_set(error, VR_ERROR_NO_PROFILE,
+                        "'%s' is neither a command nor a profile; did you mean: vmrun %s", word,
+                        nearest);
+}
+
+static int
 run_command(VrOptions *options, const RawOptions *raw, char **words, bool words_are_profiles)
 {
     g_autoptr(GError) error = NULL;
@@ -151,8 +181,7 @@ run_command(VrOptions *options, const RawOptions *raw, char **words, bool words_
         return vr_print_error(options, error);
     }
     if (raw->version) {
-        vr_print("vmrun %s", VR_VERSION);
-        return 0;
+        return print_version(options);
     }
     const VrCommand *command = choose_command(options, words, words_are_profiles);
     if (command == NULL) {
@@ -164,8 +193,12 @@ run_command(VrOptions *options, const RawOptions *raw, char **words, bool words_
         return vr_print_error(options, error);
     }
     options->command = command->name;
+    bool is_implied = !words_are_profiles && words[0] != NULL && options->arguments == words;
+    if (is_implied && !check_spelling(options, words[0], &error)) {
+        return vr_print_error(options, error);
+    }
     if (raw->help) {
-        return vr_command_help(command);
+        return vr_command_help(options, command);
     }
     if (!check_argument_count(command, options, &error)) {
         return vr_print_error(options, error);

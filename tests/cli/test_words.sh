@@ -37,6 +37,19 @@ ask nosuchprofile
 equal 'no such profile' 10 "$status"
 contains 'where it was looked for' "$output" '/etc/vmrun/profiles'
 
+for words in dcotor 'dcotor gaming' 'dcotor --help'; do
+	# shellcheck disable=SC2086
+	ask $words
+	equal "a misspelt command: $words" 10 "$status"
+	contains 'the one that was meant' "$output" 'did you mean: vmrun doctor$'
+done
+ask help stauts
+contains 'help, too' "$output" 'did you mean: vmrun help status$'
+file /etc/vmrun/profiles/dcotor.conf '[gpu]' 'device=0000:09:00.0'
+ask dcotor --dry-run
+equal 'a profile of such a name is a profile' 6 "$status"
+rm -r "$tree/etc/vmrun"
+
 for name in '../../etc/passwd' '..' '/etc/passwd' 'a b' 'GAMING' 'a;reboot' '$(reboot)' "$(printf 'x%.0s' {1..40})" '<x>'; do
 	for command in plan run show xml status; do
 		ask "$command" "$name"
@@ -44,6 +57,8 @@ for name in '../../etc/passwd' '..' '/etc/passwd' 'a b' 'GAMING' 'a;reboot' '$(r
 	done
 done
 
+contains 'the version as a document' "$("$VMRUN" --version --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["kind"], d["version"])')" '^version [0-9]'
+contains 'and the help' "$("$VMRUN" help --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["kind"], d["commands"][0]["name"], sum(c["name"] == "worker" for c in d["commands"]))')" '^help run 0$'
 ask gpus --json
 equal 'gpus --json' 0 "$status"
 contains 'is one document' "$(python3 -c 'import json,sys; d=json.load(sys.stdin); print(d["schema"], d["kind"], len(d["gpus"]))' <<<"$output")" '^1 gpus 2$'
