@@ -42,7 +42,8 @@ typedef struct {
 /*
  * Run a profile to its end, in this process. Installs handlers for SIGINT, SIGTERM, SIGUSR1 and
  * ignores SIGHUP while it lasts: SIGINT and SIGTERM ask the guest to shut down, SIGUSR1 powers it
- * off; none of them skips the way back.
+ * off; none of them skips the way back. Before the guest runs each of them ends the start after the
+ * current step; then everything is given back, and that is no error.
  *
  * Errors are those of contract: HOST_NOT_READY, BUSY, UNREACHABLE, NOT_AUTHORISED with nothing
  * changed; START_FAILED with everything given back; FAILED when QEMU died under a running guest;

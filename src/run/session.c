@@ -121,7 +121,9 @@ session_with_devices(VrSession *session, GError **error)
     g_autoptr(GError) first = NULL;
     g_autoptr(GError) back = NULL;
     bool ran = take_and_run(session, &first);
-    if (!ran && !session->detached) {
+    if (session->cancelled) {
+        vr_session_say(session, VR_STAGE_NOTE, "%s", first->message);
+    } else if (!ran && !session->detached) {
         vr_session_say(session, VR_STAGE_FAILED, "%s", first->message);
     }
     bool restored = session->detached || vr_session_give_back(session, &back);
@@ -132,10 +134,11 @@ session_with_devices(VrSession *session, GError **error)
         g_propagate_error(error, g_steal_pointer(&back));
         return false;
     }
-    if (!ran) {
+    if (!ran && !session->cancelled) {
         g_propagate_error(error, g_steal_pointer(&first));
+        return false;
     }
-    return ran;
+    return true;
 }
 
 bool
@@ -143,10 +146,18 @@ vr_session_run(VrSysroot *root, const VrProfile *profile, const VrListener *list
                GError **error)
 {
     g_autoptr(VrSession) session = session_new(root, profile, listener);
-    return session_lock(session, error) && vr_session_block_signals(session, error) &&
-           vr_session_recover(session, error) &&
-           (session->adopted || vr_session_inspect(session, error)) &&
-           session_with_devices(session, error);
+    if (!session_lock(session, error) || !vr_session_block_signals(session, error) ||
+        !vr_session_recover(session, error)) {
+        return false;
+    }
+    if (!session->adopted && !vr_session_inspect(session, error)) {
+        if (session->cancelled) {
+            vr_session_say(session, VR_STAGE_NOTE, "asked to stop; nothing was changed");
+            g_clear_error(error);
+        }
+        return session->cancelled;
+    }
+    return session_with_devices(session, error);
 }
 
 bool

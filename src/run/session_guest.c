@@ -39,6 +39,17 @@ vr_session_block_signals(VrSession *session, GError **error)
     return session->signal_fd >= 0 || vr_error_set_errno(error, errno, "make a signalfd");
 }
 
+bool
+vr_session_may_go_on(VrSession *session, GError **error)
+{
+    struct signalfd_siginfo info;
+    while (read(session->signal_fd, &info, sizeof info) == (ssize_t) sizeof info) {
+        session->cancelled = true;
+    }
+    return !session->cancelled ||
+           vr_error_set(error, VR_ERROR_START_FAILED, "asked to stop before the guest ran");
+}
+
 /* Memory is zeroed and pinned before the guest runs: about 1 s a GiB on a slow host. */
 static unsigned
 start_timeout_ms(const VrProfile *profile)
@@ -89,7 +100,7 @@ vr_session_start(VrSession *session, GError **error)
 {
     int pid = 0;
     const VrInspection *inspection = session->preparation->inspection;
-    if (!make_places(session, error) ||
+    if (!vr_session_may_go_on(session, error) || !make_places(session, error) ||
         !vr_wait_for_groups(session->root, session->journal->before, GROUP_FREE_MS, error) ||
         !vr_session_set_phase(session, VR_PHASE_STARTING, error)) {
         return false;
@@ -99,7 +110,7 @@ vr_session_start(VrSession *session, GError **error)
     session->log_offset = vr_domain_log_size(session->domain);
     if (!vr_domain_start(session->domain, inspection->xml, start_timeout_ms(session->profile), &pid,
                          error) ||
-        !follow_process(session, pid, error)) {
+        !follow_process(session, pid, error) || !vr_session_may_go_on(session, error)) {
         clean_up_domain(session);
         return vr_error_prefix(error, "start the guest of '%s'", session->profile->name);
     }

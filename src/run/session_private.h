@@ -34,6 +34,7 @@ typedef struct {
     bool finishing;   /* vr_session_finish: at the deadline, power off or leave */
     bool detached;    /* the guest is left running: nothing is given back */
     bool stop_failed; /* it was to be powered off, and libvirt could not */
+    bool cancelled;   /* somebody asked to stop before the guest ran: that is no failure */
 } VrSession;
 
 /* Say something to the listener; vr_session_say(session, VR_STAGE_DONE, "…"). */
@@ -55,6 +56,12 @@ bool vr_session_take(VrSession *session, GError **error);
 bool vr_session_start(VrSession *session, GError **error);
 bool vr_session_watch(VrSession *session, GError **error);
 bool vr_session_block_signals(VrSession *session, GError **error);
+
+/*
+ * Before the guest runs: has nobody asked to stop? Asked between steps, never during one. False
+ * with an error, and `cancelled` set: go no further, give everything back.
+ */
+bool vr_session_may_go_on(VrSession *session, GError **error);
 
 /* session_back.c: give back */
 

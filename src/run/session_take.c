@@ -173,7 +173,7 @@ vr_session_inspect(VrSession *session, GError **error)
     if (session->preparation == NULL || !report_findings(session, error)) {
         return false;
     }
-    if (!claim(session, error)) {
+    if (!vr_session_may_go_on(session, error) || !claim(session, error)) {
         return false;
     }
     vr_session_say(session, VR_STAGE_DONE, "checks passed; %u steps planned",
@@ -201,15 +201,44 @@ check_holders_again(const VrSession *session, GError **error)
                         holder->unit != NULL ? holder->unit : "", holder->pid, holder->node);
 }
 
+/* The mover, asked before each step whether to go on. */
+
+static bool
+execute_if_wanted(void *data, const VrStep *step, const VrHostState *wanted, GError **error)
+{
+    VrSession *session = data;
+    const VrExecutor *executor = vr_mover_executor(session->mover);
+    return vr_session_may_go_on(session, error) &&
+           executor->execute(executor->data, step, wanted, error);
+}
+
+static VrHostState *
+observe(void *data, const VrHostState *shape, GError **error)
+{
+    VrSession *session = data;
+    return observe_in_worker(session->mover, shape, error);
+}
+
+/* A step that was not wanted any more is not one that failed. */
+static void
+progress(void *data, const VrStep *step, bool done, const GError *error)
+{
+    VrSession *session = data;
+    const VrExecutor *executor = vr_mover_executor(session->mover);
+    if (!session->cancelled) {
+        executor->progress(executor->data, step, done, error);
+    }
+}
+
 bool
 vr_session_take(VrSession *session, GError **error)
 {
     const VrPreparation *preparation = session->preparation;
-    const VrExecutor *executor = vr_mover_executor(session->mover);
+    const VrExecutor executor = {execute_if_wanted, observe, progress, session};
     show_devices(session);
     vr_mover_set_journal(session->mover, session->journal);
     vr_session_set_state(session, VR_STATE_STARTING, "taking the card");
-    return vr_apply(executor, preparation->reserved, true, NULL, error) &&
+    return vr_apply(&executor, preparation->reserved, true, NULL, error) &&
            check_holders_again(session, error) &&
-           vr_apply(executor, preparation->wanted, true, NULL, error);
+           vr_apply(&executor, preparation->wanted, true, NULL, error);
 }
