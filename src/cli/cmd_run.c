@@ -12,39 +12,63 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* Who looks on while a session runs. */
+typedef struct {
+    const VrOptions *options;
+    JsonNode *findings; /* of a start, for the document at the end; NULL: not needed */
+} Follower;
+
 /* How a session's progress looks: one line per stage, the same on a terminal and in a log. */
 static void
-show_stage(void *data, VrStage stage, const char *text)
+show_stage(const VrOptions *options, VrStage stage, const char *text)
 {
     static const VrGlyph glyphs[] = {
         [VR_STAGE_DETAIL] = VR_GLYPH_STEP,     [VR_STAGE_BEGIN] = VR_GLYPH_STEP,
         [VR_STAGE_DONE] = VR_GLYPH_OK,         [VR_STAGE_NOTE] = VR_GLYPH_INFO,
         [VR_STAGE_WARNING] = VR_GLYPH_WARNING, [VR_STAGE_FAILED] = VR_GLYPH_BLOCKER,
     };
-    const VrOptions *options = data;
     bool wanted =
         stage == VR_STAGE_DETAIL ? options->verbose : !options->quiet || stage >= VR_STAGE_WARNING;
     if (options->json || !wanted) {
         return;
     }
-    vr_print("%s %s", vr_print_glyph(options, glyphs[stage]), text);
+    g_autofree char *shown = vr_text_printable(text);
+    vr_print("%s %s", vr_print_glyph(options, glyphs[stage]), shown);
+}
+
+static void
+follow_stage(void *data, VrStage stage, const char *text)
+{
+    const Follower *follower = data;
+    show_stage(follower->options, stage, text);
 }
 
 /* Before a start people need what is in the way and what to know; that everything else is fine is
  * one line. */
 static void
-show_report(void *data, const VrReport *report)
+follow_report(void *data, const VrReport *report)
 {
-    const VrOptions *options = data;
-    if (!options->json && !options->quiet) {
-        vr_print_report(options, report, options->verbose);
+    Follower *follower = data;
+    if (follower->options->json) {
+        g_clear_pointer(&follower->findings, json_node_unref);
+        follower->findings = vr_print_json_findings(report);
+    } else {
+        vr_print_report(follower->options, report, follower->options->verbose);
     }
 }
 
-static VrListener
-listener_for(const VrOptions *options)
+/* With --json everything that there is to say is in one document, at the end. */
+static int
+print_end(const VrOptions *options, const char *name)
 {
-    return (VrListener){.stage = show_stage, .report = show_report, .data = (void *) options};
+    g_autoptr(VrStatus) status = options->json ? vr_status_find(options->root, name) : NULL;
+    if (status != NULL) {
+        JsonBuilder *builder = vr_print_json_begin(options->command);
+        vr_print_json_text(builder, "profile", name);
+        vr_print_json_text(builder, "state", vr_state_name(status->state));
+        vr_print_json_end(builder);
+    }
+    return 0;
 }
 
 static bool
@@ -76,11 +100,12 @@ vr_cmd_run(const VrOptions *options)
     if (!may_change_host(options, "run", &error)) {
         return vr_print_error(options, error);
     }
-    VrListener listener = listener_for(options);
-    if (!vr_session_run(options->root, profile, &listener, &error)) {
-        return vr_print_error(options, error);
-    }
-    return 0;
+    Follower follower = {.options = options};
+    VrListener listener = {.stage = follow_stage, .report = follow_report, .data = &follower};
+    bool ran = vr_session_run(options->root, profile, &listener, &error);
+    g_autoptr(JsonNode) findings = follower.findings;
+    return ran ? print_end(options, profile->name)
+               : vr_print_error_findings(options, error, findings);
 }
 
 /* Wait until the supervisor let go of its lock, which it does last of all. */
@@ -102,8 +127,8 @@ result_of_session(const VrOptions *options, const char *name)
     g_autoptr(GError) error = NULL;
     g_autoptr(VrStatus) status = vr_status_find(options->root, name);
     if (status->state == VR_STATE_STOPPED) {
-        show_stage((void *) options, VR_STAGE_DONE, "the guest is off and everything is back");
-        return 0;
+        show_stage(options, VR_STAGE_DONE, "the guest is off and everything is back");
+        return print_end(options, name);
     }
     vr_error_set(&error, VR_ERROR_RESTORE_INCOMPLETE, "'%s': %s; try: vmrun restore %s", name,
                  status->message != NULL ? status->message : "not everything was given back", name);
@@ -121,7 +146,7 @@ stop_supervised(const VrOptions *options, const VrProfile *profile, const VrLock
         return result_of_session(options, profile->name);
     }
     int status = 0;
-    show_stage((void *) options, VR_STAGE_BEGIN, "asking the guest to shut down");
+    show_stage(options, VR_STAGE_BEGIN, "asking the guest to shut down");
     if (!vr_process_signal(options->root, owner->pid, owner->start_time, SIGTERM, &error)) {
         status = vr_print_error(options, error);
     } else if (wait_for_supervisor(pidfd, timeout_s)) {
@@ -135,7 +160,7 @@ stop_supervised(const VrOptions *options, const VrProfile *profile, const VrLock
                      profile->name, timeout_s, profile->name);
         status = vr_print_error(options, error);
     } else {
-        show_stage((void *) options, VR_STAGE_BEGIN, "powering the guest off");
+        show_stage(options, VR_STAGE_BEGIN, "powering the guest off");
         if (!vr_process_signal(options->root, owner->pid, owner->start_time, SIGUSR1, &error)) {
             g_clear_error(&error); /* it ended this very moment */
         }
@@ -162,15 +187,16 @@ stop_unsupervised(const VrOptions *options, const VrProfile *profile)
     g_autoptr(VrStatus) status = vr_status_find(options->root, profile->name);
     if (status->state == VR_STATE_STOPPED) {
         g_autofree char *text = g_strdup_printf("'%s' is not running", profile->name);
-        show_stage((void *) options, VR_STAGE_DONE, text);
-        return 0;
+        show_stage(options, VR_STAGE_DONE, text);
+        return print_end(options, profile->name);
     }
     unsigned timeout_s = options->timeout_s != 0 ? options->timeout_s : profile->stop_timeout_s;
-    VrListener listener = listener_for(options);
+    Follower follower = {.options = options};
+    VrListener listener = {.stage = follow_stage, .data = &follower};
     if (!vr_session_finish(options->root, profile, options->force, timeout_s, &listener, &error)) {
         return vr_print_error(options, error);
     }
-    return 0;
+    return print_end(options, profile->name);
 }
 
 /* A guest must be stoppable when its profile was broken or removed meanwhile: then with the default

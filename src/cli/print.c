@@ -101,6 +101,12 @@ json_error_begin(JsonBuilder *builder, int code, const char *message)
 int
 vr_print_error(const VrOptions *options, const GError *error)
 {
+    return vr_print_error_findings(options, error, NULL);
+}
+
+int
+vr_print_error_findings(const VrOptions *options, const GError *error, JsonNode *findings)
+{
     int status = vr_error_exit_status(error);
     g_autofree char *message =
         vr_text_printable(error != NULL ? error->message : "no reason given");
@@ -108,6 +114,10 @@ vr_print_error(const VrOptions *options, const GError *error)
         JsonBuilder *builder = vr_print_json_begin("error");
         json_error_begin(builder, status, message);
         json_builder_end_array(builder);
+        if (findings != NULL) {
+            json_builder_set_member_name(builder, "findings");
+            json_builder_add_value(builder, json_node_copy(findings));
+        }
         vr_print_json_end(builder);
     } else {
         fprintf(stderr, "vmrun: %s\n", message);
@@ -165,10 +175,11 @@ static void
 print_finding(const VrOptions *options, const VrFinding *finding)
 {
     bool details = options->verbose || finding->severity >= VR_SEVERITY_WARNING;
-    g_autofree char *message = vr_text_printable(finding->message);
-    vr_print("%s %s%s%s", vr_print_glyph(options, vr_print_glyph_of(finding->severity)),
-             finding->subject != NULL ? finding->subject : "", finding->subject != NULL ? ": " : "",
-             message);
+    g_autofree char *text =
+        g_strdup_printf("%s%s%s", finding->subject != NULL ? finding->subject : "",
+                        finding->subject != NULL ? ": " : "", finding->message);
+    g_autofree char *shown = vr_text_printable(text);
+    vr_print("%s %s", vr_print_glyph(options, vr_print_glyph_of(finding->severity)), shown);
     if (details && finding->evidence != NULL) {
         print_below("seen: ", finding->evidence);
     }
@@ -180,9 +191,12 @@ print_finding(const VrOptions *options, const VrFinding *finding)
 void
 vr_print_report(const VrOptions *options, const VrReport *report, bool everything)
 {
+    VrSeverity least = options->quiet ? VR_SEVERITY_WARNING
+                       : everything   ? VR_SEVERITY_OK
+                                      : VR_SEVERITY_INFO;
     for (guint i = 0; i < report->findings->len; i++) {
         const VrFinding *finding = g_ptr_array_index(report->findings, i);
-        if (everything || finding->severity != VR_SEVERITY_OK) {
+        if (finding->severity >= least) {
             print_finding(options, finding);
         }
     }
@@ -232,23 +246,36 @@ vr_print_json_tristate(JsonBuilder *builder, const char *name, int tristate)
     }
 }
 
+static void
+json_finding(JsonBuilder *builder, const VrFinding *finding)
+{
+    json_builder_begin_object(builder);
+    vr_print_json_text(builder, "id", finding->id);
+    vr_print_json_text(builder, "severity", vr_severity_name(finding->severity));
+    vr_print_json_text(builder, "subject", finding->subject);
+    vr_print_json_text(builder, "message", finding->message);
+    vr_print_json_text(builder, "evidence", finding->evidence != NULL ? finding->evidence : "");
+    vr_print_json_text(builder, "advice", finding->advice);
+    json_builder_end_object(builder);
+}
+
+JsonNode *
+vr_print_json_findings(const VrReport *report)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < report->findings->len; i++) {
+        json_finding(builder, g_ptr_array_index(report->findings, i));
+    }
+    json_builder_end_array(builder);
+    return json_builder_get_root(builder);
+}
+
 void
 vr_print_json_report(JsonBuilder *builder, const VrReport *report)
 {
     json_builder_set_member_name(builder, "findings");
-    json_builder_begin_array(builder);
-    for (guint i = 0; i < report->findings->len; i++) {
-        const VrFinding *finding = g_ptr_array_index(report->findings, i);
-        json_builder_begin_object(builder);
-        vr_print_json_text(builder, "id", finding->id);
-        vr_print_json_text(builder, "severity", vr_severity_name(finding->severity));
-        vr_print_json_text(builder, "subject", finding->subject);
-        vr_print_json_text(builder, "message", finding->message);
-        vr_print_json_text(builder, "evidence", finding->evidence != NULL ? finding->evidence : "");
-        vr_print_json_text(builder, "advice", finding->advice);
-        json_builder_end_object(builder);
-    }
-    json_builder_end_array(builder);
+    json_builder_add_value(builder, vr_print_json_findings(report));
 }
 
 /* COLUMNS counts when it is a sane number: people set it for scripts and for screenshots. */

@@ -35,12 +35,16 @@ void vr_say(const VrOptions *options, const char *format, ...) G_GNUC_PRINTF(2, 
 /* Say what went wrong (text, or the JSON error document) and return its exit status. */
 int vr_print_error(const VrOptions *options, const GError *error);
 
+/* The same with the findings that led to it in the document: a node of vr_print_json_findings, or
+ * NULL. */
+int vr_print_error_findings(const VrOptions *options, const GError *error, JsonNode *findings);
+
 /* The mistakes of a profile, a line each, or the JSON error document with details. Returns
  * VR_ERROR_USAGE. */
 int vr_print_mistakes(const VrOptions *options, const GPtrArray *mistakes);
 
 /* Findings for people: one line each with glyph and message; evidence with --verbose or when not
- * ok; advice below. `everything`: ok ones, too. */
+ * ok; advice below. `everything`: ok ones, too; with --quiet only warnings and worse. */
 void vr_print_report(const VrOptions *options, const VrReport *report, bool everything);
 
 /* A builder that stands inside the document {"schema":1,"kind":KIND, …}; vr_print_json_end closes
@@ -52,6 +56,10 @@ void vr_print_json_end(JsonBuilder *builder);
 void vr_print_json_text(JsonBuilder *builder, const char *name, const char *text_or_null);
 void vr_print_json_tristate(JsonBuilder *builder, const char *name, int tristate);
 void vr_print_json_report(JsonBuilder *builder, const VrReport *report);
+
+/* The findings as an array of their own, to be kept until there is a document to put it into.
+ * Owned. */
+JsonNode *vr_print_json_findings(const VrReport *report);
 
 /* A table or tree of libsmartcols with our rules for width, colours and glyphs. Printed and freed
  * by vr_print_table. */
