@@ -3,6 +3,7 @@
 #include "print.h"
 
 #include <vmrun/preparation.h>
+#include <vmrun/text.h>
 
 static void
 json_step(JsonBuilder *builder, const VrStep *step)
@@ -41,7 +42,8 @@ print_steps(const VrPlan *plan, const char *when_empty)
     }
     for (guint i = 0; i < plan->steps->len; i++) {
         g_autofree char *line = vr_step_describe(g_ptr_array_index(plan->steps, i));
-        vr_print("  %2u  %s", i + 1, line);
+        g_autofree char *shown = vr_text_printable(line);
+        vr_print("  %2u  %s", i + 1, shown);
     }
 }
 

@@ -17,8 +17,9 @@ show_stage(void *data, VrStage stage, const char *text)
     VrGlyph glyph = warning                  ? VR_GLYPH_WARNING
                     : stage == VR_STAGE_DONE ? VR_GLYPH_OK
                                              : VR_GLYPH_STEP;
+    g_autofree char *shown = vr_text_printable(text);
     if (!options->json && wanted) {
-        vr_print("%s %s", vr_print_glyph(options, glyph), text);
+        vr_print("%s %s", vr_print_glyph(options, glyph), shown);
     }
 }
 

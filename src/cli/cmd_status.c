@@ -177,13 +177,22 @@ vr_cmd_list(const VrOptions *options)
     for (guint i = 0; i < rows->len; i++) {
         const Row *row = g_ptr_array_index(rows, i);
         g_autofree char *gpus = describe_gpus(row->profile);
-        const char *description =
-            row->profile != NULL ? row->profile->description : "has mistakes; see: vmrun show NAME";
+        g_autofree char *description =
+            row->profile != NULL ? g_strdup(row->profile->description)
+                                 : g_strdup_printf("has mistakes; see: vmrun show %s", row->name);
         const char *cells[] = {row->name, vr_state_name(row->status->state), gpus, description};
         add_line(table, cells, G_N_ELEMENTS(cells));
     }
     vr_print_table(table);
     return 0;
+}
+
+static void
+print_item(const char *title, const char *text, const char *remark)
+{
+    g_autofree char *shown = vr_text_printable(text);
+
+    vr_print("  %-11s %s%s", title, shown, remark);
 }
 
 static int
@@ -195,19 +204,17 @@ print_detail(const Row *row)
     vr_print("%s: %s%s%s", row->name, vr_state_name(row->status->state),
              active && since != NULL ? " since " : "", active && since != NULL ? since : "");
     if (active && row->status->devices->len > 0) {
-        vr_print("  devices     %s", devices);
+        print_item("devices", devices, "");
     }
     if (active && row->status->domain != NULL) {
-        vr_print("  domain      %s%s", row->status->domain,
-                 row->status->qemu_pid > 0 ? "" : " (no QEMU)");
+        print_item("domain", row->status->domain, row->status->qemu_pid > 0 ? "" : " (no QEMU)");
     }
     if (active) {
         vr_print("  supervisor  %s",
                  row->status->supervised ? "yes" : "none: it died or was killed");
     }
     if (row->status->message != NULL) {
-        g_autofree char *message = vr_text_printable(row->status->message);
-        vr_print("  message     %s", message);
+        print_item("message", row->status->message, "");
     }
     if (row->status->state == VR_STATE_NEEDS_RESTORE) {
         vr_print("  next        vmrun restore %s", row->name);

@@ -153,9 +153,11 @@ print_text(const VrOptions *options, const VrHostFacts *facts, const VrGpu *gpu,
     if (found->holders->len > 0) {
         print_table(options, found);
     } else {
+        g_autofree char *name = vr_text_printable(vr_host_facts_name(facts, gpu->display));
+
         vr_print("Nobody %sholds %s (%s).",
                  found->unreadable_processes > 0 ? "that could be looked into " : "", address,
-                 vr_host_facts_name(facts, gpu->display));
+                 name);
     }
     if (found->unreadable_processes > 0) {
         vr_say(options, "%u processes could not be looked into%s", found->unreadable_processes,
