@@ -23,6 +23,7 @@ typedef struct {
     bool qemu_alive; /* the recorded process, by pid and start time */
     bool group_busy; /* /dev/vfio/N of one of the groups has a user */
     VrDomainSeen domain;
+    bool may_come; /* the death was during the start, and whoever creates the domain lives on */
 } VrRestoreInput;
 
 typedef enum {
@@ -31,6 +32,7 @@ typedef enum {
     VR_RESTORE_REFUSE,  /* no write can be justified by this journal */
     VR_RESTORE_CLOSE,   /* another boot: bindings are gone by themselves */
     VR_RESTORE_ALIVE,   /* the guest runs: only a supervisor may adopt it */
+    VR_RESTORE_UNSURE,  /* the guest may be about to run: libvirt must be asked, and is silent */
     VR_RESTORE_HELD,    /* the guest is gone, but something still has the card open */
     VR_RESTORE_NOW,
 } VrRestoreAction;

@@ -19,6 +19,10 @@ vr_restore_decide(const VrRestoreInput *input)
     if (input->qemu_alive || input->domain == VR_DOMAIN_SEEN_RUNNING) {
         return VR_RESTORE_ALIVE;
     }
+    /* A QEMU that still clears its memory has not opened the group yet. */
+    if (input->may_come && input->domain == VR_DOMAIN_SEEN_UNKNOWN) {
+        return VR_RESTORE_UNSURE;
+    }
     /* libvirt may be silent or say "gone": as long as the group has an owner, a host driver is
      * refused. */
     return input->group_busy ? VR_RESTORE_HELD : VR_RESTORE_NOW;

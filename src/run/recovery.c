@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/recovery.h>
 
+#include "host/process_scan.h"
 #include "session_private.h"
 
 #include <vmrun/domain.h>
@@ -10,11 +11,14 @@
 #include <vmrun/process.h>
 #include <vmrun/restore.h>
 #include <vmrun/status.h>
+#include <vmrun/text.h>
 
 #include <stdarg.h>
+#include <string.h>
 
 /* A command may look at the lock for a moment; longer than this is a supervisor. */
 #define LOCK_TIMEOUT_MS 500
+#define ARGUMENTS_LIMIT_BYTES (256 * 1024)
 
 static void say(const VrListener *listener, VrStage stage, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -51,41 +55,112 @@ is_any_group_busy(const VrSysroot *root, const VrHostState *before)
     return false;
 }
 
-/*
- * Between "the domain is about to be created" and "its QEMU is recorded" only libvirt knows. In all
- * other phases the kernel does, so libvirt is not even loaded.
- */
-static VrDomainSeen
-look_for_domain(const VrSysroot *root, VrJournal *journal)
+/* --- the guest ---------------------------------------------------------------------------------*/
+
+/* QEMU's arguments tell which domain it is. They are read of a QEMU only, and not while it hangs:
+ * reading them waits for its memory's lock. */
+static bool
+is_qemu_of(const VrSysroot *root, int pid, const char *command, const char *uuid)
 {
-    if (journal->phase != VR_PHASE_STARTING || !vr_sysroot_is_live(root)) {
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", pid);
+    if (uuid == NULL || !g_str_has_prefix(command, "qemu")) {
+        return false;
+    }
+    g_autoptr(GBytes) arguments = vr_sysroot_read_bytes(root, path, ARGUMENTS_LIMIT_BYTES, NULL);
+    gsize size_bytes = 0;
+    const char *text = arguments != NULL ? g_bytes_get_data(arguments, &size_bytes) : NULL;
+    return text != NULL && memmem(text, size_bytes, uuid, strlen(uuid)) != NULL;
+}
+
+/* A daemon, or the worker that a dead supervisor left with the embedded driver. */
+static bool
+can_create_domains(const char *command)
+{
+    static const char *const names[] = {"libvirtd", "virtqemud", "vmrun-worker", NULL};
+    return g_strv_contains(names, command);
+}
+
+/* What the kernel knows where libvirt does not answer. */
+typedef struct {
+    int qemu_pid; /* 0: none of that domain */
+    bool creator_lives;
+} Seen;
+
+static Seen
+look_at_processes(const VrSysroot *root, const char *uuid)
+{
+    Seen seen = {0};
+    g_autoptr(GPtrArray) names = vr_sysroot_list(root, "/proc", NULL);
+    for (guint i = 0; names != NULL && i < names->len; i++) {
+        uint64_t pid = 0;
+        if (!vr_text_to_uint(g_ptr_array_index(names, i), 1, G_MAXINT, &pid)) {
+            continue;
+        }
+        g_autofree char *command = vr_process_command(root, (int) pid);
+        if (is_qemu_of(root, (int) pid, command, uuid)) {
+            seen.qemu_pid = (int) pid;
+        }
+        seen.creator_lives = seen.creator_lives || can_create_domains(command);
+    }
+    return seen;
+}
+
+static VrDomainSeen
+ask_libvirt(const VrSysroot *root, const VrJournal *journal, int *out_pid)
+{
+    VrDomainState state = VR_DOMAIN_ABSENT;
+    g_autoptr(GError) error = NULL;
+    if (!vr_sysroot_is_live(root)) {
         return VR_DOMAIN_SEEN_UNKNOWN;
     }
-    VrDomainState state = VR_DOMAIN_ABSENT;
-    int pid = 0;
-    g_autoptr(GError) error = NULL;
     g_autoptr(VrDomain) domain =
         vr_domain_new(root, journal->uri, journal->profile, journal->domain_uuid, journal->boot_id);
-    if (!vr_domain_state(domain, &state, &pid, &error)) {
+    if (!vr_domain_state(domain, &state, out_pid, &error)) {
         return VR_DOMAIN_SEEN_UNKNOWN;
     }
-    if (state == VR_DOMAIN_ABSENT || state == VR_DOMAIN_OFF) {
-        return VR_DOMAIN_SEEN_GONE;
+    return state == VR_DOMAIN_ABSENT || state == VR_DOMAIN_OFF ? VR_DOMAIN_SEEN_GONE
+                                                               : VR_DOMAIN_SEEN_RUNNING;
+}
+
+/*
+ * Between "the domain is about to be created" and "its QEMU is recorded" only libvirt knows, and
+ * the kernel where libvirt is silent. In all other phases libvirt is not even loaded, unless the
+ * card is held by a QEMU that was never recorded.
+ */
+static void
+look_for_domain(const VrSysroot *root, VrJournal *journal, VrRestoreInput *input)
+{
+    bool starting = journal->phase == VR_PHASE_STARTING;
+    bool unrecorded =
+        journal->phase != VR_PHASE_TAKING && journal->qemu_pid == 0 && input->group_busy;
+    int pid = 0;
+    if (!starting && !unrecorded) {
+        return;
     }
-    journal->qemu_pid = pid;
-    journal->qemu_start_time = vr_process_start_time(root, pid);
-    return VR_DOMAIN_SEEN_RUNNING;
+    input->domain = ask_libvirt(root, journal, &pid);
+    if (input->domain == VR_DOMAIN_SEEN_GONE) {
+        return;
+    }
+    Seen seen = look_at_processes(root, journal->domain_uuid);
+    input->may_come = starting && seen.creator_lives;
+    pid = pid > 0 ? pid : seen.qemu_pid;
+    if (pid > 0) {
+        input->domain = VR_DOMAIN_SEEN_RUNNING;
+        journal->qemu_pid = pid;
+        journal->qemu_start_time = vr_process_start_time(root, pid);
+    }
 }
 
 static VrRestoreAction
-decide(const VrSysroot *root, VrJournal *journal, bool corrupt)
+decide(const VrSysroot *root, VrJournal *journal, bool dry_run)
 {
-    VrRestoreInput input = {.has_journal = journal != NULL, .corrupt = corrupt};
-    if (journal != NULL) {
-        input.same_boot = is_same_boot(root, journal);
+    VrRestoreInput input = {.has_journal = true, .same_boot = is_same_boot(root, journal)};
+    /* Who acts has the lock itself. */
+    input.lock_held = dry_run && vr_lock_is_held(root, journal->profile, NULL);
+    if (input.same_boot) {
         input.qemu_alive = vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time);
-        input.group_busy = input.same_boot && is_any_group_busy(root, journal->before);
-        input.domain = input.same_boot ? look_for_domain(root, journal) : VR_DOMAIN_SEEN_UNKNOWN;
+        input.group_busy = is_any_group_busy(root, journal->before);
+        look_for_domain(root, journal, &input);
     }
     return vr_restore_decide(&input);
 }
@@ -145,8 +220,18 @@ act(VrSysroot *root, VrJournal *journal, VrRestoreAction action, const VrListene
                             "the guest is gone, but its card is still open somewhere; see: vmrun "
                             "who ADDRESS, then try "
                             "again");
-    case VR_RESTORE_NOTHING:
+    case VR_RESTORE_UNSURE:
+        return vr_error_set(error, VR_ERROR_BUSY,
+                            "the session of '%s' ended while its guest was being created, and "
+                            "libvirt does not answer; start libvirt and try again, or restart the "
+                            "computer",
+                            journal->profile);
     case VR_RESTORE_OWNED:
+        return vr_error_set(error, VR_ERROR_BUSY,
+                            "'%s' is supervised, so its supervisor gives back itself; to end it: "
+                            "vmrun stop %s",
+                            journal->profile, journal->profile);
+    case VR_RESTORE_NOTHING:
     case VR_RESTORE_REFUSE:
     case VR_RESTORE_ALIVE:
         break;
@@ -173,7 +258,7 @@ recover_locked(VrSysroot *root, const char *profile, bool dry_run, const VrListe
             "computer gives the devices back; remove the file then)",
             profile);
     }
-    VrRestoreAction action = decide(root, journal, false);
+    VrRestoreAction action = decide(root, journal, dry_run);
     if (action == VR_RESTORE_ALIVE) {
         *out_recovery = VR_RECOVERY_ALIVE;
         if (out_journal != NULL) {
@@ -181,7 +266,7 @@ recover_locked(VrSysroot *root, const char *profile, bool dry_run, const VrListe
         }
         return true;
     }
-    bool only_say = dry_run && action != VR_RESTORE_HELD;
+    bool only_say = dry_run && (action == VR_RESTORE_NOW || action == VR_RESTORE_CLOSE);
     if (!only_say && !act(root, journal, action, listener, error)) {
         return false;
     }

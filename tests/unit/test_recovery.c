@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What restore finds, and what it makes of it; a real way back is in test_crash_sweep.c. */
+#include <vmrun/recovery.h>
+
+#include "../support/tree.h"
+
+#include <vmrun/error.h>
+#include <vmrun/lock.h>
+
+#define BOOT_ID "0b4e7b32-6a3d-4a6f-9d4f-2f3c1c5c9b1e"
+#define UUID "c1a5f8c0-0000-4000-8000-00000000000f"
+#define STAT "77 (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 4242 1 1"
+
+typedef struct {
+    char *directory;
+    VrSysroot *root;
+} Host;
+
+static Host
+host_with_journal(VrPhase phase)
+{
+    Host host = {.directory = tree_new()};
+    g_autoptr(VrJournal) journal = vr_journal_new("gaming");
+    g_autoptr(GError) error = NULL;
+    host.root = tree_root(host.directory);
+    tree_write(host.directory, "/proc/sys/kernel/random/boot_id", BOOT_ID);
+    journal->boot_id = g_strdup(BOOT_ID);
+    journal->uri = g_strdup("qemu:///system");
+    journal->domain_uuid = g_strdup(UUID);
+    journal->phase = phase;
+    g_assert_true(vr_journal_write(host.root, journal, &error));
+    g_assert_no_error(error);
+    return host;
+}
+
+static void
+host_clear(Host *host)
+{
+    vr_sysroot_unref(host->root);
+    tree_remove(host->directory);
+}
+
+static bool
+look(const Host *host, VrRecovery *out_recovery, GError **error)
+{
+    VrRecoveryOptions options = {.dry_run = true};
+    return vr_recover(host->root, "gaming", &options, NULL, out_recovery, NULL, error);
+}
+
+static void
+add_process(const Host *host, const char *command, const char *arguments)
+{
+    tree_write(host->directory, "/proc/77/comm", command);
+    tree_write(host->directory, "/proc/77/stat", STAT);
+    tree_write(host->directory, "/proc/77/cmdline", arguments);
+}
+
+/* Libvirt cannot be asked below another root: the same as one that does not answer. */
+static void
+test_died_while_starting_waits_for_a_silent_libvirt(gconstpointer data)
+{
+    Host host = host_with_journal(VR_PHASE_STARTING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    g_autoptr(GError) error = NULL;
+    add_process(&host, data, "");
+    g_assert_false(look(&host, &recovery, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    host_clear(&host);
+}
+
+static void
+test_died_while_starting_with_libvirt_is_given_back(void)
+{
+    Host host = host_with_journal(VR_PHASE_STARTING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    g_autoptr(GError) error = NULL;
+    add_process(&host, "qemu-system-x86", "qemu -uuid 11111111-0000-4000-8000-00000000000f");
+    g_assert_true(look(&host, &recovery, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_RESTORED);
+    host_clear(&host);
+}
+
+static void
+test_qemu_is_found_by_its_uuid(void)
+{
+    Host host = host_with_journal(VR_PHASE_STARTING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    g_autoptr(VrJournal) journal = NULL;
+    VrRecoveryOptions options = {.dry_run = true};
+    g_autoptr(GError) error = NULL;
+    add_process(&host, "qemu-system-x86", "qemu -uuid " UUID);
+    g_assert_true(vr_recover(host.root, "gaming", &options, NULL, &recovery, &journal, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_ALIVE);
+    g_assert_cmpint(journal->qemu_pid, ==, 77);
+    g_assert_cmpuint(journal->qemu_start_time, ==, 4242);
+    host_clear(&host);
+}
+
+static void
+test_looking_sees_the_supervisor(void)
+{
+    Host host = host_with_journal(VR_PHASE_TAKING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrLock) lock = vr_lock_take(host.root, "gaming", 0, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_false(look(&host, &recovery, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    host_clear(&host);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_data_func("/recovery/died-while-starting-waits-for-a-silent-daemon", "libvirtd",
+                         test_died_while_starting_waits_for_a_silent_libvirt);
+    g_test_add_data_func("/recovery/died-while-starting-waits-for-the-worker-it-left",
+                         "vmrun-worker", test_died_while_starting_waits_for_a_silent_libvirt);
+    g_test_add_func("/recovery/died-while-starting-with-libvirt-is-given-back",
+                    test_died_while_starting_with_libvirt_is_given_back);
+    g_test_add_func("/recovery/qemu-is-found-by-its-uuid", test_qemu_is_found_by_its_uuid);
+    g_test_add_func("/recovery/looking-sees-the-supervisor", test_looking_sees_the_supervisor);
+    return g_test_run();
+}
