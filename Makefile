@@ -22,7 +22,7 @@ WERROR ?= 0
 # --- flags: CFLAGS and LDFLAGS are the user's and stay as they are --------------------------------
 
 # libvirt is only compiled against: the worker opens it when it needs it.
-PACKAGES = glib-2.0 json-glib-1.0 libpci libkmod libudev libxml-2.0 smartcols libsystemd
+PACKAGES = glib-2.0 json-glib-1.0 libpci libkmod libudev libxml-2.0 smartcols
 LIBRARY_CFLAGS := $(shell pkg-config --silence-errors --cflags $(PACKAGES) libvirt)
 LIBRARY_LIBS := $(shell pkg-config --silence-errors --libs $(PACKAGES))
 

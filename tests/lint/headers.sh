@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "${1:-$(dirname "$0")/../..}" || exit 1
 
-flags=$(pkg-config --cflags glib-2.0 json-glib-1.0 libpci libkmod libudev libxml-2.0 smartcols libsystemd libvirt)
+flags=$(pkg-config --cflags glib-2.0 json-glib-1.0 libpci libkmod libudev libxml-2.0 smartcols libvirt)
 wrong=0
 for header in include/vmrun/*.h src/*/*.h tests/support/*.h; do
 	[ -e "$header" ] || continue
