@@ -287,33 +287,70 @@ judge_end(const VrSession *session, GError **error)
                         reason != NULL ? reason : "libvirt gives no reason", directory);
 }
 
+/* Its supervisor may have died before it could record the running guest. */
+static void
+record_adopted(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    if (session->journal->phase != VR_PHASE_RUNNING &&
+        !vr_session_set_phase(session, VR_PHASE_RUNNING, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "%s", error->message);
+    }
+}
+
 static bool
 follow_adopted(VrSession *session, GError **error)
 {
     const VrJournal *journal = session->journal;
+    if (journal->qemu_pid <= 0) {
+        return vr_error_set(error, VR_ERROR_FAILED,
+                            "libvirt says that the guest of '%s' runs, but its QEMU process was "
+                            "not found; nothing was touched; try: virsh -c %s destroy %s",
+                            session->profile->name, journal->uri, session->profile->name);
+    }
     session->qemu_pidfd =
         vr_process_open(session->root, journal->qemu_pid, journal->qemu_start_time, error);
+    if (session->qemu_pidfd < 0) {
+        return false;
+    }
+    record_adopted(session);
     session->status->qemu_pid = journal->qemu_pid;
     session->status->qemu_start_time = journal->qemu_start_time;
     session->status->domain = g_strdup(journal->domain_uuid);
     vr_session_set_state(session, VR_STATE_RUNNING, "taken over from a supervisor that died");
-    if (session->qemu_pidfd >= 0 && session->shutdown_requests > 0) {
+    if (session->shutdown_requests > 0) {
         ask_to_shut_down(session);
     }
-    return session->qemu_pidfd >= 0;
+    return true;
+}
+
+/* That it ended just now is what we were waiting for; a guest that cannot be watched is left alone.
+ */
+static bool
+ended_already(VrSession *session, GError *why, GError **error)
+{
+    const VrJournal *journal = session->journal;
+    if (journal->qemu_pid > 0 &&
+        !vr_process_is_alive(session->root, journal->qemu_pid, journal->qemu_start_time)) {
+        g_error_free(why);
+        return true;
+    }
+    session->detached = true;
+    g_propagate_error(error, why);
+    return false;
 }
 
 bool
 vr_session_watch(VrSession *session, GError **error)
 {
+    g_autoptr(GError) gone = NULL;
     if (session->adopted) {
         g_autoptr(GError) connect_error = NULL;
         if (!vr_domain_connect(session->domain, &connect_error)) {
             vr_session_say(session, VR_STAGE_WARNING, "%s", connect_error->message);
         }
-        if (!follow_adopted(session, error)) {
-            g_clear_error(error); /* it ended just now: that is what we were waiting for */
-            return true;
+        if (!follow_adopted(session, &gone)) {
+            return ended_already(session, g_steal_pointer(&gone), error);
         }
     }
     g_autofree char *serial = vr_domain_serial_log(session->journal->uri, session->profile->name);

@@ -118,11 +118,32 @@ test_request_is_remembered(void)
     host_free(host);
 }
 
+/* Adopted: with a process that nobody knows, and with one that has ended. */
+static void
+test_adopted_guest_without_a_process(gconstpointer data)
+{
+    Host *host = host_new();
+    VrSession *session = &host->session;
+    int pid = GPOINTER_TO_INT(data);
+    g_autoptr(GError) error = NULL;
+    session->adopted = true;
+    session->journal->uri = g_strdup("none:///");
+    session->journal->qemu_pid = pid;
+    session->journal->qemu_start_time = 4242;
+    session->domain = vr_domain_new(session->root, "none:///", "gaming", "", "");
+    bool ended = vr_session_watch(session, &error);
+    g_assert_cmpint(ended, ==, pid != 0);
+    g_assert_cmpint(session->detached, ==, pid == 0); /* nothing is given back then */
+    g_assert_cmpint(error == NULL, ==, pid != 0);
+    vr_domain_free(session->domain);
+    host_free(host);
+}
+
 int
 main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "worker") == 0) {
-        g_autoptr(VrSysroot) root = tree_root(argv[2]);
+    if (argc >= 3 && strcmp(argv[1], "worker") == 0) {
+        g_autoptr(VrSysroot) root = tree_root(argv[argc - 1]);
         return vr_worker_main(root);
     }
     g_test_init(&argc, &argv, NULL);
@@ -131,5 +152,9 @@ main(int argc, char **argv)
     g_test_add_data_func("/session/sigint-before-a-step-ends-the-taking", GINT_TO_POINTER(SIGINT),
                          test_request_before_a_step_ends_the_taking);
     g_test_add_func("/session/request-is-remembered", test_request_is_remembered);
+    g_test_add_data_func("/session/adopted-guest-that-cannot-be-found-is-left-alone",
+                         GINT_TO_POINTER(0), test_adopted_guest_without_a_process);
+    g_test_add_data_func("/session/adopted-guest-that-has-ended-is-the-end",
+                         GINT_TO_POINTER(G_MAXINT), test_adopted_guest_without_a_process);
     return g_test_run();
 }
