@@ -149,7 +149,7 @@ vr_cmd_restore(const VrOptions *options)
         vr_error_set(&error, VR_ERROR_USAGE, "restore: either a name or --all");
         return vr_print_error(options, error);
     }
-    if (geteuid() != 0) {
+    if (geteuid() != 0 && !(options->has_root_option && options->dry_run)) {
         vr_error_set(&error, VR_ERROR_NOT_AUTHORISED, "'restore' needs root: sudo vmrun restore");
         return vr_print_error(options, error);
     }

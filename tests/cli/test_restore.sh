@@ -9,6 +9,15 @@ ask restore gaming --dry-run
 equal 'nothing on record for a name' 0 "$status"
 ask restore gaming
 equal 'restore with --root would write' 2 "$status"
+if [ "$(id -u)" -eq 0 ]; then
+	program=$tree/vmrun # where it was built nobody else may look
+	install -m 755 "$VMRUN" "$program"
+	output=$(setpriv --reuid=65534 --regid=65534 --clear-groups -- "$program" --root "$tree" restore --dry-run 2>&1)
+	equal 'a recorded computer may be asked by everybody' 0 $?
+	output=$(setpriv --reuid=65534 --regid=65534 --clear-groups -- "$program" restore --dry-run --json 2>&1)
+	equal 'this one by root only' 12 $?
+	rm "$program"
+fi
 
 for text in '' 'garbage' '[journal]' "$(head -c 300 /dev/urandom | base64)"; do
 	file /var/lib/vmrun/journal/gaming.conf "$text"
