@@ -120,9 +120,10 @@ typedef struct {
     char *libvirt_socket_path;
 
     /* VR_FACTS_STORAGE, VR_FACTS_NETWORK */
-    GPtrArray *uses;    /* VrDeviceUse */
-    GPtrArray *mounted; /* strings: device nodes, loop files, swap; resolved */
-    GPtrArray *bridges; /* strings: network bridges that are up, sorted */
+    GPtrArray *uses;       /* VrDeviceUse */
+    GPtrArray *mounted;    /* strings: device nodes, loop files, swap; resolved */
+    GPtrArray *bridges;    /* strings: network bridges that are up, sorted */
+    GPtrArray *interfaces; /* strings: all network interfaces, sorted */
 } VrHostFacts;
 
 /*

@@ -51,6 +51,7 @@ facts_new(VrSysroot *root)
     facts->uses = g_ptr_array_new_with_free_func(use_free);
     facts->mounted = g_ptr_array_new_with_free_func(g_free);
     facts->bridges = g_ptr_array_new_with_free_func(g_free);
+    facts->interfaces = g_ptr_array_new_with_free_func(g_free);
     return facts;
 }
 
@@ -113,6 +114,7 @@ vr_host_facts_free(VrHostFacts *facts)
     g_ptr_array_unref(facts->uses);
     g_ptr_array_unref(facts->mounted);
     g_ptr_array_unref(facts->bridges);
+    g_ptr_array_unref(facts->interfaces);
     char *const texts[] = {
         facts->functions_error, facts->kernel_release, facts->vfio_pci_ids,
         facts->boot_id,         facts->computer,       facts->bios_version,

@@ -109,6 +109,7 @@ load_interface(VrHostFacts *facts, GHashTable *critical, const char *name)
     g_autofree char *path = vr_sysroot_resolve(facts->root, device, NULL);
     bool is_critical = g_hash_table_contains(critical, name);
 
+    g_ptr_array_add(facts->interfaces, g_strdup(name));
     if (vr_sysroot_exists(facts->root, bridge) && is_up(facts->root, name)) {
         g_ptr_array_add(facts->bridges, g_strdup(name));
     }

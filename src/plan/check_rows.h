@@ -46,6 +46,7 @@ VrCheckFunction vr_check_secure_firmware;
 VrCheckFunction vr_check_tpm_emulator;
 VrCheckFunction vr_check_libvirt;
 VrCheckFunction vr_check_hidden_kvm;
+VrCheckFunction vr_check_network_source;
 VrCheckFunction vr_check_network_reach;
 
 /* checks_disks.c */

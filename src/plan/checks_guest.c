@@ -212,6 +212,35 @@ vr_check_hidden_kvm(const VrCheckInput *input, VrReport *report)
                            "mind: those of Linux seldom do"));
 }
 
+/* An empty list: the interfaces could not be read. */
+static bool
+is_missing(const VrHostFacts *facts, const char *interface)
+{
+    return interface != NULL && facts->interfaces->len > 0 &&
+           !g_ptr_array_find_with_equal_func(facts->interfaces, interface, g_str_equal, NULL);
+}
+
+void
+vr_check_network_source(const VrCheckInput *input, VrReport *report)
+{
+    for (guint i = 0; i < input->profile->networks->len; i++) {
+        const VrProfileNetwork *network = g_ptr_array_index(input->profile->networks, i);
+        bool is_bridge = network->mode == VR_NETWORK_BRIDGE;
+        if ((!is_bridge && network->mode != VR_NETWORK_MACVTAP) ||
+            !vr_check_knows(input, VR_FACTS_NETWORK) ||
+            !is_missing(input->facts, network->source)) {
+            continue;
+        }
+        vr_report_add(report, "network-source", VR_SEVERITY_BLOCKER, VR_REMEDY_PROFILE,
+                      g_strdup(network->name),
+                      g_strdup_printf("this computer has no %s '%s'",
+                                      is_bridge ? "bridge" : "network interface", network->source),
+                      g_strdup_printf("/sys/class/net: no %s", network->source),
+                      g_strdup_printf("correct source= under [network %s], or set the %s up",
+                                      network->name, is_bridge ? "bridge" : "interface"));
+    }
+}
+
 void
 vr_check_network_reach(const VrCheckInput *input, VrReport *report)
 {

@@ -42,6 +42,7 @@ network_free(gpointer data)
     VrProfileNetwork *network = data;
 
     g_free(network->name);
+    g_free(network->source);
     g_free(network);
 }
 

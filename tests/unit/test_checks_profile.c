@@ -364,6 +364,30 @@ auto_network_without_bridge(CheckHost *host)
     g_ptr_array_set_size(host->facts->bridges, 0);
 }
 
+static void
+bridge_of(CheckHost *host, const char *interface)
+{
+    VrProfileNetwork *network = check_host_add_network(host, VR_NETWORK_BRIDGE);
+
+    g_free(network->source);
+    network->source = g_strdup("br1");
+    g_ptr_array_add(host->facts->interfaces, g_strdup(interface));
+}
+
+static void
+bridge_missing(CheckHost *host)
+{
+    bridge_of(host, "br0");
+}
+
+static void
+bridge_missing_on_an_unknown_host(CheckHost *host)
+{
+    bridge_of(host, "br0");
+    g_ptr_array_set_size(host->facts->interfaces, 0);
+    host->profile->guest = VR_GUEST_LINUX; /* only that is told */
+}
+
 static const Case cases[] = {
     {"cpus-fit", nothing, "cpus", VR_SEVERITY_OK, 0, "8 CPUs"},
     {"too-many-cpus-block", too_many_cpus, "cpus", VR_SEVERITY_BLOCKER, 6, "wants 9"},
@@ -447,6 +471,10 @@ static const Case cases[] = {
      VR_SEVERITY_BLOCKER, 6, NULL},
     {"hidden-from-linux-is-a-hint", linux_guest, "hidden-kvm", VR_SEVERITY_INFO, 0,
      "hide-hypervisor=no"},
+    {"bridge-missing-blocks", bridge_missing, "network-source", VR_SEVERITY_BLOCKER, 6,
+     "no bridge 'br1'"},
+    {"bridge-that-cannot-be-looked-for-is-none", bridge_missing_on_an_unknown_host, "hidden-kvm",
+     VR_SEVERITY_INFO, 0, NULL},
     {"user-network-is-a-hint", user_network, "network-reach", VR_SEVERITY_INFO, 0,
      "nothing outside can reach it"},
     {"auto-network-may-fall-back", auto_network_without_bridge, "network-reach", VR_SEVERITY_INFO,

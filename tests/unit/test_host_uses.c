@@ -159,6 +159,7 @@ test_network(void)
     assert_use(facts, "0000:06:00.0", "network interface (enp6s0)", false);
     g_assert_cmpuint(facts->bridges->len, ==, 1);
     g_assert_cmpstr(g_ptr_array_index(facts->bridges, 0), ==, "br0");
+    g_assert_true(g_ptr_array_find_with_equal_func(facts->interfaces, "br1", g_str_equal, NULL));
     host_free(&host);
 }
 
