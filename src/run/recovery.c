@@ -13,6 +13,7 @@
 #include <vmrun/status.h>
 #include <vmrun/text.h>
 
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -290,6 +291,21 @@ lock_or_explain(VrSysroot *root, const char *profile, GError **error)
     return lock;
 }
 
+/* A way back that has begun ends: whoever wants this process to end gets that after it. Returns
+ * what was blocked before. */
+static sigset_t
+hold_signals(void)
+{
+    sigset_t held, before;
+    sigemptyset(&held);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &held, &before);
+    return before;
+}
+
 bool
 vr_recover(VrSysroot *root, const char *profile, const VrRecoveryOptions *options,
            const VrListener *listener, VrRecovery *out_recovery, VrJournal **out_journal,
@@ -302,6 +318,9 @@ vr_recover(VrSysroot *root, const char *profile, const VrRecoveryOptions *option
             return false;
         }
     }
-    return recover_locked(root, profile, options->dry_run, listener, out_recovery, out_journal,
-                          error);
+    sigset_t before = hold_signals();
+    bool done =
+        recover_locked(root, profile, options->dry_run, listener, out_recovery, out_journal, error);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return done;
 }

@@ -7,6 +7,8 @@
 #include <vmrun/error.h>
 #include <vmrun/lock.h>
 
+#include <signal.h>
+
 #define BOOT_ID "0b4e7b32-6a3d-4a6f-9d4f-2f3c1c5c9b1e"
 #define UUID "c1a5f8c0-0000-4000-8000-00000000000f"
 #define STAT "77 (x) S 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 4242 1 1"
@@ -111,6 +113,41 @@ test_looking_sees_the_supervisor(void)
     host_clear(&host);
 }
 
+static volatile sig_atomic_t asked_to_end;
+
+static void
+note_signal(int signal_number)
+{
+    asked_to_end = signal_number;
+}
+
+static void
+raise_in_the_middle(void *data, VrStage stage, const char *text)
+{
+    (void) stage, (void) text;
+    raise(GPOINTER_TO_INT(data));
+    g_assert_cmpint(asked_to_end, ==, 0);
+}
+
+static void
+test_signal_waits_for_the_way_back(gconstpointer data)
+{
+    Host host = host_with_journal(VR_PHASE_RUNNING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {0};
+    VrListener listener = {.stage = raise_in_the_middle, .data = (void *) data};
+    g_autoptr(GError) error = NULL;
+    tree_write(host.directory, "/proc/sys/kernel/random/boot_id", "another");
+    asked_to_end = 0;
+    signal(GPOINTER_TO_INT(data), note_signal);
+    g_assert_true(vr_recover(host.root, "gaming", &options, &listener, &recovery, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(asked_to_end, ==, GPOINTER_TO_INT(data));
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_RESTORED);
+    signal(GPOINTER_TO_INT(data), SIG_DFL);
+    host_clear(&host);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -123,5 +160,9 @@ main(int argc, char **argv)
                     test_died_while_starting_with_libvirt_is_given_back);
     g_test_add_func("/recovery/qemu-is-found-by-its-uuid", test_qemu_is_found_by_its_uuid);
     g_test_add_func("/recovery/looking-sees-the-supervisor", test_looking_sees_the_supervisor);
+    g_test_add_data_func("/recovery/sigterm-waits-for-the-way-back", GINT_TO_POINTER(SIGTERM),
+                         test_signal_waits_for_the_way_back);
+    g_test_add_data_func("/recovery/sighup-waits-for-the-way-back", GINT_TO_POINTER(SIGHUP),
+                         test_signal_waits_for_the_way_back);
     return g_test_run();
 }
