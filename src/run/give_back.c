@@ -7,9 +7,28 @@
 #include <vmrun/error.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/process.h>
+#include <vmrun/spawn.h>
 
 /* How often the kernel is asked whether a group is free. It has no event for that. */
 #define GROUP_POLL_MS 20
+/* systemd answers at once or is not to be counted on. */
+#define STATE_TIMEOUT_MS 5000
+
+/* systemctl(1), is-system-running. No answer: it is not. */
+bool
+vr_host_is_stopping(const VrSysroot *root)
+{
+    g_autofree char *elsewhere = g_strdup_printf("--root=%s", vr_sysroot_directory(root));
+    const char *const here[] = {"systemctl", "is-system-running", NULL};
+    const char *const there[] = {"systemctl", elsewhere, "is-system-running", NULL};
+    g_autoptr(GError) ignored = NULL;
+    if (!vr_sysroot_exists(root, "/run/systemd/system")) { /* sd_booted(3) */
+        return false;
+    }
+    g_autoptr(VrSpawnResult) result =
+        vr_spawn(vr_sysroot_is_live(root) ? here : there, STATE_TIMEOUT_MS, &ignored);
+    return result != NULL && g_str_has_prefix(result->standard_output, "stopping");
+}
 
 static int
 busy_group(const VrSysroot *root, const VrHostState *before)

@@ -197,6 +197,12 @@ settle_domain(const VrSysroot *root, const VrJournal *journal, const VrListener 
 static bool
 give_back_now(VrSysroot *root, VrJournal *journal, const VrListener *listener, GError **error)
 {
+    if (vr_host_is_stopping(root)) {
+        return vr_error_set(error, VR_ERROR_BUSY,
+                            "this computer is shutting down, so nothing was moved; the devices of "
+                            "'%s' get their drivers at the next start",
+                            journal->profile);
+    }
     settle_domain(root, journal, listener);
     g_autoptr(VrMover) mover = vr_mover_new(root, listener);
     if (!vr_give_back(root, journal, mover, 0, listener, error)) {

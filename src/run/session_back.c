@@ -27,9 +27,24 @@ settle_domain(VrSession *session)
     vr_domain_rest(session->domain);
 }
 
+/* The journal stays as it is: the next boot closes it, and a computer that goes on after all leads
+ * back by it. */
+static bool
+leave_to_the_next_boot(VrSession *session)
+{
+    static const char *const text = "this computer is shutting down, so the card stays where it "
+                                    "is; its drivers are set anew at the next start";
+    vr_session_set_state(session, VR_STATE_STOPPING, text);
+    vr_session_say(session, VR_STAGE_NOTE, "%s", text);
+    return true;
+}
+
 bool
 vr_session_give_back(VrSession *session, GError **error)
 {
+    if (vr_host_is_stopping(session->root)) {
+        return leave_to_the_next_boot(session);
+    }
     vr_session_set_state(session, VR_STATE_STOPPING, "giving the card back");
     vr_session_say(session, VR_STAGE_BEGIN, "giving everything back");
     settle_domain(session);

@@ -179,12 +179,13 @@ handle_signals(VrSession *session)
     }
 }
 
-/* The guest did not shut down in time. It is powered off only if somebody said so. */
+/* The guest did not shut down in time. It is powered off only if somebody said so, or if the host
+ * is about to do it in a worse way. */
 static void
 handle_shutdown_deadline(VrSession *session)
 {
     session->shutdown_deadline = 0;
-    if (session->force_at_deadline) {
+    if (session->force_at_deadline || vr_host_is_stopping(session->root)) {
         session->stop_failed = !power_off(session);
         session->detached = session->stop_failed;
         return;

@@ -77,3 +77,7 @@ bool vr_session_give_back(VrSession *session, GError **error);
  */
 bool vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned timeout_ms,
                         GError **error);
+
+/* Is this computer shutting down? Then nothing is moved any more: a driver that is bound now is
+ * what hangs a shutdown, and bindings do not outlive it. */
+bool vr_host_is_stopping(const VrSysroot *root);

@@ -7,6 +7,7 @@
 #include <vmrun/error.h>
 #include <vmrun/lock.h>
 
+#include <glib/gstdio.h>
 #include <signal.h>
 
 #define BOOT_ID "0b4e7b32-6a3d-4a6f-9d4f-2f3c1c5c9b1e"
@@ -113,6 +114,40 @@ test_looking_sees_the_supervisor(void)
     host_clear(&host);
 }
 
+/* A systemctl that says nothing else. */
+static void
+be_systemd(const Host *host, const char *state)
+{
+    g_autofree char *script = g_strdup_printf("#!/bin/sh\necho %s\n", state);
+    g_autofree char *program = g_build_filename(host->directory, "bin", "systemctl", NULL);
+    g_autofree char *path = g_strdup_printf("%s/bin:/usr/bin:/bin", host->directory);
+    tree_write(host->directory, "/bin/systemctl", script);
+    tree_make(host->directory, "/run/systemd/system");
+    g_assert_cmpint(g_chmod(program, 0755), ==, 0);
+    g_setenv("PATH", path, TRUE);
+}
+
+static void
+test_shutdown_moves_nothing(void)
+{
+    Host host = host_with_journal(VR_PHASE_TAKING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {0};
+    g_autofree char *path = g_strdup(g_getenv("PATH"));
+    g_autoptr(GError) error = NULL;
+    be_systemd(&host, "stopping");
+    g_assert_false(vr_recover(host.root, "gaming", &options, NULL, &recovery, NULL, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    g_assert_true(vr_sysroot_exists(host.root, "/var/lib/vmrun/journal/gaming.conf"));
+    g_clear_error(&error);
+    be_systemd(&host, "running");
+    g_assert_true(vr_recover(host.root, "gaming", &options, NULL, &recovery, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_false(vr_sysroot_exists(host.root, "/var/lib/vmrun/journal/gaming.conf"));
+    g_setenv("PATH", path, TRUE);
+    host_clear(&host);
+}
+
 static volatile sig_atomic_t asked_to_end;
 
 static void
@@ -164,5 +199,6 @@ main(int argc, char **argv)
                          test_signal_waits_for_the_way_back);
     g_test_add_data_func("/recovery/sighup-waits-for-the-way-back", GINT_TO_POINTER(SIGHUP),
                          test_signal_waits_for_the_way_back);
+    g_test_add_func("/recovery/shutdown-moves-nothing", test_shutdown_moves_nothing);
     return g_test_run();
 }
