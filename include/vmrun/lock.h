@@ -28,6 +28,10 @@ typedef struct {
 VrLock *vr_lock_take(const VrSysroot *root, const char *name, unsigned timeout_ms,
                      VrLockOwner *out_owner, GError **error);
 
+/* Take the owner's name away: who holds the lock for a moment only is not the session, and must not
+ * get what is meant for that. */
+void vr_lock_hide_owner(VrLock *lock);
+
 void vr_lock_release(VrLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrLock, vr_lock_release)
 

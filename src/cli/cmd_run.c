@@ -135,6 +135,15 @@ result_of_session(const VrOptions *options, const char *name)
     return vr_print_error(options, error);
 }
 
+/* The guest had the time; the devices have their own. */
+static bool
+is_on_its_way_back(const VrOptions *options, const char *name)
+{
+    g_autoptr(VrStatus) now = vr_status_find(options->root, name);
+    return now->qemu_pid == 0 ||
+           !vr_process_is_alive(options->root, now->qemu_pid, now->qemu_start_time);
+}
+
 /* Ask; at the deadline leave it running, or power it off if that was asked for. */
 static int
 stop_supervised(const VrOptions *options, const VrProfile *profile, const VrLockOwner *owner)
@@ -149,10 +158,11 @@ stop_supervised(const VrOptions *options, const VrProfile *profile, const VrLock
     show_stage(options, VR_STAGE_BEGIN, "asking the guest to shut down");
     if (!vr_process_signal(options->root, owner->pid, owner->start_time, SIGTERM, &error)) {
         status = vr_print_error(options, error);
-    } else if (wait_for_supervisor(pidfd, timeout_s)) {
+    } else if (wait_for_supervisor(pidfd, timeout_s) ||
+               (is_on_its_way_back(options, profile->name) &&
+                wait_for_supervisor(pidfd, WAY_BACK_S))) {
         status = result_of_session(options, profile->name);
     } else if (!options->force) {
-        g_autoptr(VrStatus) now = vr_status_find(options->root, profile->name);
         vr_error_set(&error, VR_ERROR_TIMED_OUT,
                      "the guest of '%s' did not shut down within %u s and was left running; to "
                      "power it off: vmrun "
@@ -199,6 +209,14 @@ stop_unsupervised(const VrOptions *options, const VrProfile *profile)
     return print_end(options, profile->name);
 }
 
+/* A lock without an owner is that of a restore: it ends by itself, and there is no guest then. */
+static bool
+wait_for_restore(const VrOptions *options, const char *name, GError **error)
+{
+    g_autoptr(VrLock) lock = vr_lock_take(options->root, name, WAY_BACK_S * 1000, NULL, error);
+    return lock != NULL;
+}
+
 /* A guest must be stoppable when its profile was broken or removed meanwhile: then with the default
  * deadline. */
 static VrProfile *
@@ -230,8 +248,11 @@ vr_cmd_stop(const VrOptions *options)
     } else {
         profile = profile_or_defaults(options, name);
     }
-    if (vr_lock_is_held(options->root, profile->name, &owner)) {
+    if (vr_lock_is_held(options->root, profile->name, &owner) && owner.pid != 0) {
         return stop_supervised(options, profile, &owner);
+    }
+    if (!wait_for_restore(options, profile->name, &error)) {
+        return vr_print_error(options, error);
     }
     return stop_unsupervised(options, profile);
 }

@@ -138,14 +138,20 @@ vr_lock_take(const VrSysroot *root, const char *name, unsigned timeout_ms, VrLoc
 }
 
 void
+vr_lock_hide_owner(VrLock *lock)
+{
+    if (ftruncate(lock->fd, 0) != 0) {
+        g_debug("forget the owner of a lock: %s", g_strerror(errno));
+    }
+}
+
+void
 vr_lock_release(VrLock *lock)
 {
     if (lock == NULL) {
         return;
     }
-    if (ftruncate(lock->fd, 0) != 0) {
-        g_debug("forget the owner of a lock: %s", g_strerror(errno));
-    }
+    vr_lock_hide_owner(lock);
     vr_fd_clear(&lock->fd); /* the last descriptor of this open file: the lock goes with it */
     g_free(lock);
 }

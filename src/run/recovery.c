@@ -289,10 +289,19 @@ lock_or_explain(VrSysroot *root, const char *profile, GError **error)
     VrLock *lock = vr_lock_take(root, profile, LOCK_TIMEOUT_MS, &owner, error);
     if (lock == NULL && error != NULL && g_error_matches(*error, VR_ERROR, VR_ERROR_BUSY)) {
         g_clear_error(error);
+        if (owner.pid == 0) {
+            vr_error_set(error, VR_ERROR_BUSY,
+                         "'%s' is being given back by another vmrun this moment; try again soon",
+                         profile);
+            return NULL;
+        }
         vr_error_set(
             error, VR_ERROR_BUSY,
             "'%s' is supervised by process %d, which gives back itself; to end it: vmrun stop %s",
             profile, owner.pid, profile);
+    }
+    if (lock != NULL) {
+        vr_lock_hide_owner(lock); /* vmrun stop would send its signal to us */
     }
     return lock;
 }

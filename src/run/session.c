@@ -92,6 +92,11 @@ session_lock(VrSession *session, GError **error)
     }
     if (error != NULL && g_error_matches(*error, VR_ERROR, VR_ERROR_BUSY)) {
         g_clear_error(error);
+        if (owner.pid == 0) {
+            return vr_error_set(error, VR_ERROR_BUSY,
+                                "another vmrun is giving back what '%s' has left; try again soon",
+                                name);
+        }
         return vr_error_set(error, VR_ERROR_BUSY,
                             "'%s' is running already, in process %d; see it with: vmrun status %s",
                             name, owner.pid, name);

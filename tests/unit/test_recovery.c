@@ -148,6 +148,31 @@ test_shutdown_moves_nothing(void)
     host_clear(&host);
 }
 
+static void
+look_at_owner(void *data, VrStage stage, const char *text)
+{
+    const Host *host = data;
+    VrLockOwner owner = {0};
+    (void) stage, (void) text;
+    g_assert_true(vr_lock_is_held(host->root, "gaming", &owner));
+    g_assert_cmpint(owner.pid, ==, 0);
+}
+
+/* vmrun stop asks the owner of the lock to end its guest: a recovery has another guest, or none. */
+static void
+test_recovery_is_not_the_session(void)
+{
+    Host host = host_with_journal(VR_PHASE_RUNNING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {0};
+    VrListener listener = {.stage = look_at_owner, .data = &host};
+    g_autoptr(GError) error = NULL;
+    tree_write(host.directory, "/proc/sys/kernel/random/boot_id", "another");
+    g_assert_true(vr_recover(host.root, "gaming", &options, &listener, &recovery, NULL, &error));
+    g_assert_no_error(error);
+    host_clear(&host);
+}
+
 static volatile sig_atomic_t asked_to_end;
 
 static void
@@ -200,5 +225,6 @@ main(int argc, char **argv)
     g_test_add_data_func("/recovery/sighup-waits-for-the-way-back", GINT_TO_POINTER(SIGHUP),
                          test_signal_waits_for_the_way_back);
     g_test_add_func("/recovery/shutdown-moves-nothing", test_shutdown_moves_nothing);
+    g_test_add_func("/recovery/recovery-is-not-the-session", test_recovery_is_not_the_session);
     return g_test_run();
 }
