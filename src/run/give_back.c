@@ -30,16 +30,26 @@ vr_host_is_stopping(const VrSysroot *root)
     return result != NULL && g_str_has_prefix(result->standard_output, "stopping");
 }
 
-static int
-busy_group(const VrSysroot *root, const VrHostState *before)
+/* The first one whose group is in use, or NULL. */
+static const VrBinding *
+find_held(const VrSysroot *root, const VrHostState *before)
 {
     for (guint i = 0; i < before->bindings->len; i++) {
         const VrBinding *binding = g_ptr_array_index(before->bindings, i);
         if (binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) == VR_YES) {
-            return binding->group;
+            return binding;
         }
     }
-    return -1;
+    return NULL;
+}
+
+static bool
+explain_held(const VrBinding *held, GError **error)
+{
+    g_autofree char *address = vr_pci_address_format(held->address);
+    return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
+                        "%s is held: /dev/vfio/%d is in use; find out by whom: vmrun who %s",
+                        address, held->group, address);
 }
 
 /*
@@ -52,14 +62,12 @@ vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned ti
 {
     int64_t deadline = g_get_monotonic_time() + (int64_t) timeout_ms * 1000;
     for (;;) {
-        int group = busy_group(root, before);
-        if (group < 0) {
+        const VrBinding *held = find_held(root, before);
+        if (held == NULL) {
             return true;
         }
         if (g_get_monotonic_time() >= deadline) {
-            return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
-                                "/dev/vfio/%d is still in use; find out by whom: vmrun who ADDRESS",
-                                group);
+            return explain_held(held, error);
         }
         g_usleep(GROUP_POLL_MS * 1000);
     }
@@ -146,11 +154,12 @@ keep_journal(const VrSysroot *root, VrJournal *journal, const char *why, GError 
     if (!vr_journal_write(root, journal, &unwritten)) {
         g_debug("journal: %s", unwritten->message);
     }
-    const char *next = journal->phase == VR_PHASE_STUCK ? "restarting the computer frees it"
-                                                        : "try again with: vmrun restore";
-    return vr_error_set(error, VR_ERROR_RESTORE_INCOMPLETE,
-                        "not everything was given back: %s; %s %s", why, next,
-                        journal->phase == VR_PHASE_STUCK ? "" : journal->profile);
+    g_autofree char *next =
+        journal->phase == VR_PHASE_STUCK
+            ? g_strdup("restarting the computer frees it")
+            : g_strdup_printf("try again with: vmrun restore %s", journal->profile);
+    return vr_error_set(error, VR_ERROR_RESTORE_INCOMPLETE, "not everything was given back: %s; %s",
+                        why, next);
 }
 
 /* A journal that cannot be written must not stop the way back: safety first, and the record on disk

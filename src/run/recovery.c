@@ -213,6 +213,16 @@ give_back_now(VrSysroot *root, VrJournal *journal, const VrListener *listener, G
 }
 
 static bool
+explain_held(const VrSysroot *root, const VrJournal *journal, GError **error)
+{
+    if (vr_wait_for_groups(root, journal->before, 0, error)) { /* let go this moment */
+        return vr_error_set(error, VR_ERROR_BUSY, "the card was still in use; try again");
+    }
+    vr_error_recode(error, VR_ERROR_BUSY);
+    return vr_error_prefix(error, "the guest is gone, but not everything that it had is free");
+}
+
+static bool
 act(VrSysroot *root, VrJournal *journal, VrRestoreAction action, const VrListener *listener,
     GError **error)
 {
@@ -223,10 +233,7 @@ act(VrSysroot *root, VrJournal *journal, VrRestoreAction action, const VrListene
     case VR_RESTORE_NOW:
         return give_back_now(root, journal, listener, error);
     case VR_RESTORE_HELD:
-        return vr_error_set(error, VR_ERROR_BUSY,
-                            "the guest is gone, but its card is still open somewhere; see: vmrun "
-                            "who ADDRESS, then try "
-                            "again");
+        return explain_held(root, journal, error);
     case VR_RESTORE_UNSURE:
         return vr_error_set(error, VR_ERROR_BUSY,
                             "the session of '%s' ended while its guest was being created, and "

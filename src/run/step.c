@@ -148,8 +148,9 @@ check_group_is_free(const VrSysroot *root, VrPciAddress address, GError **error)
         vr_vfio_group_is_busy(root, (int) group) != VR_YES) {
         return true;
     }
+    g_autofree char *text = vr_pci_address_format(address);
     return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
-                        "/dev/vfio/%s is in use; find out by whom: vmrun who", name);
+                        "/dev/vfio/%s is in use; find out by whom: vmrun who %s", name, text);
 }
 
 static bool
