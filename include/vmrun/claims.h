@@ -19,3 +19,7 @@
  */
 void vr_claims_check(const VrSysroot *root, const char *profile, bool have_lock,
                      const GArray *addresses, VrReport *report);
+
+/* Does a session's step hang in the kernel that has one of these? Then reading driver_override may
+ * hang, too (it waits for the device's lock), and nobody looks at it but a worker. */
+bool vr_claims_hang(const VrSysroot *root, const GArray *addresses);

@@ -17,7 +17,7 @@
 
 typedef struct {
     VrInspection *inspection;
-    VrHostState *before;   /* observed; NULL when no device could be chosen */
+    VrHostState *before;   /* observed; NULL when no device could be chosen, or one hangs */
     VrHostState *reserved; /* first half: units stopped, memory reserved; every binding as before */
     VrHostState *wanted;   /* second half: the functions on vfio-pci, too */
     VrPlan *plan;          /* from before to wanted; empty when before is NULL */

@@ -50,8 +50,16 @@ check_own(const VrSysroot *root, const char *profile, VrReport *report)
     if (status->state == VR_STATE_STOPPED) {
         return;
     }
-    bool left = status->state == VR_STATE_NEEDS_RESTORE || status->state == VR_STATE_STUCK;
-    if (left) {
+    if (status->state == VR_STATE_STUCK) {
+        add_busy(
+            report, "session-running", NULL,
+            g_strdup_printf("a step of an earlier session of '%s' hangs in the kernel", profile),
+            g_strdup(status->message),
+            g_strdup_printf("look at it with: vmrun status %s; restarting the computer frees it",
+                            profile));
+        return;
+    }
+    if (status->state == VR_STATE_NEEDS_RESTORE) {
         vr_report_add(report, "session-running", VR_SEVERITY_INFO, VR_REMEDY_OS, NULL,
                       g_strdup_printf("an earlier session of '%s' is given back first", profile),
                       g_strdup_printf("its state is %s", vr_state_name(status->state)), NULL);
@@ -94,6 +102,21 @@ check_other(const VrSysroot *root, const char *other, const GArray *addresses, V
                          other, other));
         }
     }
+}
+
+bool
+vr_claims_hang(const VrSysroot *root, const GArray *addresses)
+{
+    g_autoptr(GPtrArray) names = session_names(root);
+    for (guint i = 0; i < names->len; i++) {
+        g_autoptr(VrStatus) status = vr_status_find(root, g_ptr_array_index(names, i));
+        for (guint j = 0; status->state == VR_STATE_STUCK && j < addresses->len; j++) {
+            if (holds(status, g_array_index(addresses, VrPciAddress, j))) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 void

@@ -208,12 +208,14 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, VrObserve observe,
     return true;
 }
 
-static void
+/* Who has the lock lets a worker look. False: not looked at; a finding says why. */
+static bool
 check_claims(const VrPreparation *preparation, const VrSysroot *root, bool have_lock)
 {
     const VrInspection *inspection = preparation->inspection;
     g_autoptr(GArray) addresses = vr_devices_addresses(inspection->devices);
     vr_claims_check(root, inspection->profile->name, have_lock, addresses, inspection->report);
+    return have_lock || !vr_claims_hang(root, addresses);
 }
 
 VrPreparation *
@@ -226,8 +228,8 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock, V
     if (preparation->inspection == NULL) {
         return NULL;
     }
-    check_claims(preparation, root, have_lock);
-    if (preparation->inspection->devices->len > 0 &&
+    bool may_look = check_claims(preparation, root, have_lock);
+    if (may_look && preparation->inspection->devices->len > 0 &&
         !observe_and_plan(preparation, root, observe, data, error)) {
         vr_error_prefix(error, "look at what '%s' would change", profile->name);
         return NULL;

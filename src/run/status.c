@@ -147,7 +147,11 @@ fill_from_journal(VrStatus *status, const VrJournal *journal)
 static VrState
 orphan_state(const VrSysroot *root, const VrStatus *status, const VrJournal *journal)
 {
-    if (journal != NULL && journal->phase == VR_PHASE_STUCK) {
+    bool stuck = journal != NULL
+                     ? journal->phase == VR_PHASE_STUCK &&
+                           vr_process_is_alive(root, journal->stuck_pid, journal->stuck_start_time)
+                     : status->state == VR_STATE_STUCK;
+    if (stuck) {
         return VR_STATE_STUCK;
     }
     return vr_process_is_alive(root, status->qemu_pid, status->qemu_start_time)

@@ -5,6 +5,7 @@
 
 #include "../support/tree.h"
 
+#include <vmrun/error.h>
 #include <vmrun/journal.h>
 #include <vmrun/lock.h>
 #include <vmrun/status.h>
@@ -82,6 +83,31 @@ test_own_session_is_not_in_its_own_way(void)
     host_clear(&host);
 }
 
+/* Its step still hangs as long as the process that does it lives. */
+static void
+test_hanging_step_is_told(void)
+{
+    Host host = host_with_session("gaming");
+    g_autoptr(VrJournal) journal = vr_journal_read(host.root, "gaming", NULL);
+    g_autoptr(GArray) addresses = g_array_new(FALSE, FALSE, sizeof(VrPciAddress));
+    g_autoptr(VrReport) report = vr_report_new();
+    VrPciAddress address = {0, 1, 0, 0};
+    g_array_append_val(addresses, address);
+    g_clear_pointer(&host.lock, vr_lock_release);
+    g_array_append_val(journal->stuck, address);
+    journal->phase = VR_PHASE_STUCK;
+    journal->stuck_pid = 77;
+    journal->stuck_start_time = 4242;
+    g_assert_true(vr_journal_write(host.root, journal, NULL));
+    g_assert_false(vr_claims_hang(host.root, addresses));
+    tree_write(host.directory, "/proc/77/stat",
+               "77 (x) D 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 4242 1 1");
+    g_assert_true(vr_claims_hang(host.root, addresses));
+    vr_claims_check(host.root, "gaming", false, addresses, report);
+    g_assert_cmpint(vr_report_exit_status(report), ==, VR_ERROR_BUSY);
+    host_clear(&host);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -92,5 +118,6 @@ main(int argc, char **argv)
                     test_journal_counts_more_than_a_status_without_devices);
     g_test_add_func("/claims/own-session-is-not-in-its-own-way",
                     test_own_session_is_not_in_its_own_way);
+    g_test_add_func("/claims/hanging-step-is-told", test_hanging_step_is_told);
     return g_test_run();
 }
