@@ -2,6 +2,7 @@
 #include <vmrun/device_choice.h>
 
 #include "plan/device_choice_private.h"
+#include "plan/gpu_private.h"
 
 #include <vmrun/pci.h>
 
@@ -329,7 +330,13 @@ block_wrong_kind(const Choice *choice, const VrProfileDevice *section,
     g_autofree char *address = vr_pci_address_format(function->address);
     const VrGpu *owner = find_owner(choice, function);
 
-    if (!section->is_gpu) {
+    if (vr_function_is_of_the_board(function)) {
+        block(choice, "device-kind", section,
+              g_strdup_printf("%s is a part of the board that no guest can have", address),
+              describe(choice->facts, function),
+              section->is_gpu ? "name a card of the list that 'vmrun gpus' prints"
+                              : "name the device behind it: see vmrun topology");
+    } else if (!section->is_gpu) {
         block(choice, "device-kind", section,
               g_strdup_printf("%s is a graphics card, which goes into a [gpu] section", address),
               describe(choice->facts, function), "name it under [gpu NAME]");
@@ -355,7 +362,7 @@ choose_function(Choice *choice, const VrProfileDevice *section, const VrPciFunct
 
     if (taken != NULL) {
         block_taken(choice, section, function, taken);
-    } else if (section->is_gpu != (gpu != NULL)) {
+    } else if (section->is_gpu != (gpu != NULL) || vr_function_is_of_the_board(function)) {
         block_wrong_kind(choice, section, function);
     } else if (gpu != NULL) {
         choose(choice, section, steal_gpu(choice, gpu));

@@ -464,7 +464,7 @@ collect_group(const VrSurvey *survey, VrGpu *gpu)
     for (guint i = 0; i < members->len; i++) {
         const VrPciFunction *function = g_ptr_array_index(members, i);
 
-        if (function != gpu->display && !vr_pci_function_is_bridge(function) &&
+        if (function != gpu->display && !vr_function_is_of_the_board(function) &&
             !vr_pci_function_is_display(function) &&
             !vr_function_is_critical(survey->facts, function)) {
             g_ptr_array_add(gpu->functions, (gpointer) function);

@@ -51,5 +51,8 @@ const VrPciFunction *vr_survey_arc_audio(const VrSurvey *survey, const VrPciFunc
 /* What the host loses or risks if this endpoint went along. Owned. */
 char *vr_neighbour_reason(const VrHostFacts *facts, const VrPciFunction *function);
 
+/* A bridge or the IOMMU itself: no guest has a use for it, and the host cannot do without. */
+bool vr_function_is_of_the_board(const VrPciFunction *function);
+
 /* Something that the host cannot do without hangs on it, as far as the facts were loaded. */
 bool vr_function_is_critical(const VrHostFacts *facts, const VrPciFunction *function);

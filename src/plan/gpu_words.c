@@ -130,6 +130,16 @@ vr_neighbour_reason(const VrHostFacts *facts, const VrPciFunction *function)
 }
 
 bool
+vr_function_is_of_the_board(const VrPciFunction *function)
+{
+    uint32_t class_and_subclass = function->class_code >> 8;
+    bool is_bridge = class_and_subclass >> 8 == 0x06;
+
+    /* 0680 has functions of its own (NVSwitch). */
+    return (is_bridge && class_and_subclass != 0x0680) || class_and_subclass == 0x0806;
+}
+
+bool
 vr_function_is_critical(const VrHostFacts *facts, const VrPciFunction *function)
 {
     for (guint i = 0; i < facts->uses->len; i++) {

@@ -189,6 +189,46 @@ test_card_under_pci_is_refused(void)
 }
 
 static void
+test_parts_of_the_board_are_refused(void)
+{
+    static const struct {
+        uint32_t class_code;
+        bool refused;
+    } rows[] = {
+        {0x060000, true},  {0x060100, true},  {0x060400, true},
+        {0x060401, true},  {0x080600, true},  {0x068000, false},
+        {0x080501, false}, {0x0c0330, false}, {0x020000, false},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        VrHostFacts *facts = plan_host_with_card();
+
+        plan_host_add(facts, "0000:04:00.0", rows[i].class_code, 0x80861234, 20);
+
+        Choice choice = choose(facts, "[pci a]\ndevice=0000:04:00.0\n");
+
+        if (rows[i].refused) {
+            assert_blocked(&choice, "device-kind", "0000:04:00.0");
+        } else {
+            assert_chosen(&choice, "a 0000:04:00.0=0");
+        }
+    }
+}
+
+static void
+test_an_isa_bridge_of_the_group_stays(void)
+{
+    VrHostFacts *facts = plan_host_with_card();
+
+    plan_host_add(facts, "0000:05:1f.0", 0x060100, 0x80867a84, 14);
+    plan_host_add(facts, "0000:05:1f.3", 0x040300, 0x80867ad0, 14);
+
+    Choice choice = choose(facts, "[pci sound]\ndevice=0000:05:1f.3\n");
+
+    assert_blocked(&choice, "group-isolation", "ISA bridge");
+}
+
+static void
 test_taken_twice_is_refused(void)
 {
     Choice choice =
@@ -364,10 +404,12 @@ main(int argc, char **argv)
         {"address/missing-is-said", test_missing_address_is_said},
         {"address/of-audio-is-no-card", test_audio_is_no_card},
         {"address/of-card-under-pci-is-refused", test_card_under_pci_is_refused},
+        {"address/of-a-part-of-the-board-is-refused", test_parts_of_the_board_are_refused},
         {"address/taken-twice-is-refused", test_taken_twice_is_refused},
         {"problems/neighbour-blocks-with-its-reason", test_neighbour_blocks_with_its_reason},
         {"problems/neighbour-of-another-section-is-fine",
          test_neighbour_of_another_section_is_fine},
+        {"problems/an-isa-bridge-of-the-group-stays", test_an_isa_bridge_of_the_group_stays},
         {"problems/boot-display-blocks", test_boot_display_blocks},
         {"problems/boot-display-can-be-allowed", test_boot_display_can_be_allowed},
         {"problems/block-under-their-names", test_problems_block_under_their_names},
