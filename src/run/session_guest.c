@@ -22,6 +22,8 @@
 #define ASK_INTERVAL_MS 60000
 /* How long libvirt may take to write down why the domain ended. */
 #define REASON_TIMEOUT_MS 5000
+/* A QEMU that was killed ends when the kernel has reset its devices: up to a minute per method. */
+#define END_TIMEOUT_MS 120000
 
 bool
 vr_session_block_signals(VrSession *session, GError **error)
@@ -185,9 +187,16 @@ static void
 handle_shutdown_deadline(VrSession *session)
 {
     session->shutdown_deadline = 0;
+    if (session->powered_off) {
+        session->stop_failed = true;
+        session->detached = true;
+        return;
+    }
     if (session->force_at_deadline || vr_host_is_stopping(session->root)) {
-        session->stop_failed = !power_off(session);
+        session->powered_off = power_off(session);
+        session->stop_failed = !session->powered_off;
         session->detached = session->stop_failed;
+        session->shutdown_deadline = g_get_monotonic_time() + (int64_t) END_TIMEOUT_MS * 1000;
         return;
     }
     session->detached = session->finishing;
@@ -359,6 +368,12 @@ vr_session_watch(VrSession *session, GError **error)
     vr_session_say(session, VR_STAGE_NOTE, "'%s' is running; stop it with: vmrun stop %s",
                    session->profile->name, session->profile->name);
     wait_for_end(session);
+    if (session->stop_failed && session->powered_off) {
+        return vr_error_set(error, VR_ERROR_STOP_FAILED,
+                            "the guest was powered off, but its QEMU (process %d) hangs in the "
+                            "kernel and holds the card; restarting the computer frees it",
+                            session->journal->qemu_pid);
+    }
     if (session->stop_failed) {
         return vr_error_set(error, VR_ERROR_STOP_FAILED,
                             "the guest could not be powered off and is left running; start "

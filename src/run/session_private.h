@@ -34,6 +34,7 @@ typedef struct {
     bool finishing;   /* vr_session_finish: at the deadline, power off or leave */
     bool detached;    /* the guest is left running: nothing is given back */
     bool stop_failed; /* it was to be powered off, and libvirt could not */
+    bool powered_off; /* at the deadline; what is waited for now is QEMU's end */
     bool cancelled;   /* somebody asked to stop before the guest ran: that is no failure */
 } VrSession;
 
