@@ -91,10 +91,11 @@ check_options(const RawOptions *raw, VrOptions *options, GError **error)
     options->memory = raw->memory;
     options->has_root_option = raw->root != NULL;
     uint64_t seconds = 0;
-    if (raw->timeout != NULL && (!vr_text_to_seconds(raw->timeout, &seconds) || seconds > 86400)) {
+    if (raw->timeout != NULL &&
+        (!vr_text_to_seconds(raw->timeout, &seconds) || seconds == 0 || seconds > 86400)) {
         return vr_error_set(
             error, VR_ERROR_USAGE,
-            "--timeout=%s: not a time; write seconds, or 90s, 5min, 2h (one day at most)",
+            "--timeout=%s: not a time; write seconds, or 90s, 5min, 2h (from 1s to one day)",
             raw->timeout);
     }
     options->timeout_s = (unsigned) seconds;
@@ -156,6 +157,32 @@ print_version(const VrOptions *options)
     return 0;
 }
 
+/* An option that a command does not have may have been meant to hold it back: `stop --dry-run`. */
+static bool
+check_own_options(const VrCommand *command, const RawOptions *raw, GError **error)
+{
+    const struct {
+        const char *name;
+        bool given;
+    } rows[] = {
+        {"--accept", raw->accept},           {"--all", raw->all},
+        {"--dry-run", raw->dry_run},         {"--force", raw->force},
+        {"--foreground", raw->foreground},   {"--gpu", raw->gpu != NULL},
+        {"--if-idle", raw->if_idle},         {"--memory", raw->memory != NULL},
+        {"--origin", raw->origin},           {"--remove", raw->remove},
+        {"--timeout", raw->timeout != NULL}, {"--undo", raw->undo},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].given && strstr(command->arguments, rows[i].name) == NULL) {
+            return vr_error_set(error, VR_ERROR_USAGE,
+                                "%s: %s does not belong here; usage: vmrun %s%s%s", command->name,
+                                rows[i].name, command->name,
+                                command->arguments[0] != '\0' ? " " : "", command->arguments);
+        }
+    }
+    return true;
+}
+
 /* A word that is neither a command nor a profile, but nearly a command: say which. */
 static bool
 check_spelling(const VrOptions *options, const char *word, GError **error)
@@ -200,7 +227,8 @@ run_command(VrOptions *options, const RawOptions *raw, char **words, bool words_
     if (raw->help) {
         return vr_command_help(options, command);
     }
-    if (!check_argument_count(command, options, &error)) {
+    if (!check_argument_count(command, options, &error) ||
+        !check_own_options(command, raw, &error)) {
         return vr_print_error(options, error);
     }
     return command->run(options);

@@ -23,8 +23,16 @@ equal 'an argument is missing' 2 "$status"
 contains 'and which' "$output" 'NAME'
 ask gpus --color=blue
 equal 'no such colour' 2 "$status"
-ask stop gaming --timeout soon
-equal 'no such time' 2 "$status"
+for words in 'stop gaming --dry-run' 'gpus --force' 'plan gaming --undo' 'restore --timeout 9' 'list --gpu auto'; do
+	# shellcheck disable=SC2086
+	ask $words
+	equal "an option of other commands: $words" 2 "$status"
+	contains 'is named' "$output" "--[a-z-]+ does not belong here"
+done
+for time in soon 0 2d -1; do
+	ask stop gaming --timeout "$time"
+	equal "no such time: $time" 2 "$status"
+done
 output=$("$VMRUN" --root /no/such/place gpus 2>&1)
 equal 'no such root' 2 $?
 
