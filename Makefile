@@ -46,17 +46,17 @@ BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sys
 HOST_SOURCES = $(addprefix src/host/, cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
 	host_state_text.c identity.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
-	network.c ovmf.c pci_address.c pci_devices.c pci_names.c process.c process_scan.c \
+	network.c ovmf.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c process_scan.c \
 	profile_files.c storage.c virtualisation.c)
-PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_gpu.c \
-	checks_guest.c checks_holders.c checks_iommu.c checks_memory.c cpu_placement.c device_choice.c \
-	device_problems.c domain_devices.c domain_xml.c domain_xml_read.c gpu.c gpu_survey.c \
-	gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c profile_sections.c \
-	profile_values.c report.c restore.c)
+PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_functions.c \
+	checks_gpu.c checks_guest.c checks_holders.c checks_iommu.c checks_memory.c cpu_placement.c \
+	device_choice.c device_problems.c domain_devices.c domain_xml.c domain_xml_read.c gpu.c \
+	gpu_survey.c gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c \
+	profile_sections.c profile_values.c report.c restore.c)
 RUN_SOURCES = $(addprefix src/run/, apply.c claims.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
 	identity_store.c inspect.c journal.c lock.c mover.c preparation.c recovery.c session.c \
-	session_back.c session_guest.c session_take.c status.c step.c worker.c worker_main.c \
-	worker_verbs.c)
+	session_back.c session_guest.c session_take.c status.c step.c worker.c worker_capabilities.c \
+	worker_main.c worker_verbs.c)
 CLI_SOURCES = $(addprefix src/cli/, cmd_doctor.c cmd_gpus.c cmd_plan.c cmd_restore.c cmd_run.c \
 	cmd_show.c cmd_status.c cmd_topology.c cmd_who.c cmd_xml.c commands.c main.c print.c \
 	profile_arg.c reserved.c)
@@ -161,8 +161,9 @@ golden-update: $(PROGRAM) $(BUILD)/tests/unit/test_domain_xml ## accept what vmr
 	@for script in $(sort $(wildcard tests/golden/*.sh)); do \
 		VMRUN=$(abspath $(PROGRAM)) GOLDEN_UPDATE=1 $$script || exit 1; done
 
-bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree
+bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree and beside libvirt's own moving of a card
 	@VMRUN=$(abspath $(PROGRAM)) tests/bench/gpus.sh
+	@tests/emulated-host/run --machine card --init systemd --deadline 600 tests/emulated-host/inside/bench.sh
 
 fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
 	@tests/install-packages build fuzz

@@ -9,6 +9,7 @@
 #include <vmrun/disk_facts.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/host_facts.h>
+#include <vmrun/pci_capabilities.h>
 #include <vmrun/profile.h>
 #include <vmrun/report.h>
 
@@ -42,6 +43,14 @@ const VrCheck *vr_checks(void);
 
 /* Run those that apply to `input`, in order. Never NULL. */
 VrReport *vr_checks_run(const VrCheckInput *input);
+
+/*
+ * What chosen functions (VrChosenDevice) say of themselves: `dead-device`, `reset-method`.
+ * `capabilities` (VrPciCapabilities) NULL: they could not be asked, `why` (or NULL) tells the
+ * reason; VR_ERROR_STUCK: they did not answer.
+ */
+void vr_check_functions(const VrHostFacts *facts, const GPtrArray *devices,
+                        const GPtrArray *capabilities, const GError *why, VrReport *report);
 
 /* Units known to hold a card, stopped before and started after without being named:
  * NULL-terminated. */

@@ -23,9 +23,14 @@ typedef struct {
     VrPlan *plan;          /* from before to wanted; empty when before is NULL */
 } VrPreparation;
 
-/* Reads the current value of everything in `shape`; the session lets a worker do it (see
- * vr_host_state_observe). */
-typedef VrHostState *(*VrObserve)(void *data, const VrHostState *shape, GError **error);
+/* Who reads what can block. */
+typedef struct {
+    /* The current value of everything in `shape` (vr_host_state_observe). */
+    VrHostState *(*observe)(void *data, const VrHostState *shape, GError **error);
+    void *data;
+    /* What functions say of themselves (vr_worker_capabilities). NULL: they are not asked. */
+    GPtrArray *(*ask)(const VrSysroot *root, const GArray *addresses, GError **error);
+} VrReaders;
 
 /*
  * Blockers are findings of inspection->report, not errors: then there may be a plan nevertheless.
@@ -33,10 +38,10 @@ typedef VrHostState *(*VrObserve)(void *data, const VrHostState *shape, GError *
  * `profile` must outlive the result.
  */
 VrPreparation *vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
-                                   VrObserve observe, void *data, GError **error);
+                                   const VrReaders *readers, GError **error);
+
+/* The same for commands that hold no lock and write nothing: observes in this process. */
+VrPreparation *vr_preparation_look(VrSysroot *root, const VrProfile *profile, GError **error);
 
 void vr_preparation_free(VrPreparation *preparation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPreparation, vr_preparation_free)
-
-/* Observes in this process: for commands that hold no lock and write nothing. */
-VrHostState *vr_preparation_observe_here(void *root, const VrHostState *shape, GError **error);

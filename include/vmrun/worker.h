@@ -54,6 +54,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrWorker, vr_worker_stop)
 int vr_worker_main(VrSysroot *root);
 
 /*
+ * What these functions (VrPciAddress) say of themselves, asked by a worker of its own: one that
+ * hangs or that libpci ends is no loss. Owned array of VrPciCapabilities. NULL with VR_ERROR_STUCK
+ * when they did not answer in time.
+ */
+GPtrArray *vr_worker_capabilities(const VrSysroot *root, const GArray *addresses, GError **error);
+
+/*
  * The mover: an executor (apply.h) that lets a worker do every step, with the deadline of each. A
  * step that overruns is recorded as stuck in the journal, durably; its worker is left alone with
  * it, and another one does what follows.

@@ -252,8 +252,7 @@ doctor_for_profile(const VrOptions *options)
         return status;
     }
     /* Not the inspection alone: what other sessions claim decides, too. */
-    g_autoptr(VrPreparation) preparation = vr_preparation_make(
-        options->root, profile, false, vr_preparation_observe_here, options->root, &error);
+    g_autoptr(VrPreparation) preparation = vr_preparation_look(options->root, profile, &error);
     if (preparation == NULL) {
         return vr_print_error(options, error);
     }

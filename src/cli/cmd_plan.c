@@ -75,8 +75,7 @@ vr_cmd_plan(const VrOptions *options)
     if (status != 0) {
         return status;
     }
-    g_autoptr(VrPreparation) preparation = vr_preparation_make(
-        options->root, profile, false, vr_preparation_observe_here, options->root, &error);
+    g_autoptr(VrPreparation) preparation = vr_preparation_look(options->root, profile, &error);
     if (preparation == NULL) {
         return vr_print_error(options, error);
     }

@@ -5,6 +5,7 @@
 #include <vmrun/claims.h>
 #include <vmrun/error.h>
 #include <vmrun/text.h>
+#include <vmrun/worker.h>
 
 #include <string.h>
 
@@ -22,8 +23,8 @@ vr_preparation_free(VrPreparation *preparation)
     g_free(preparation);
 }
 
-VrHostState *
-vr_preparation_observe_here(void *root, const VrHostState *shape, GError **error)
+static VrHostState *
+observe_here(void *root, const VrHostState *shape, GError **error)
 {
     return vr_host_state_observe(root, shape, error);
 }
@@ -183,7 +184,7 @@ make_reserved(VrPreparation *preparation)
 }
 
 static bool
-observe_and_plan(VrPreparation *preparation, VrSysroot *root, VrObserve observe, void *data,
+observe_and_plan(VrPreparation *preparation, VrSysroot *root, const VrReaders *readers,
                  GError **error)
 {
     const VrInspection *inspection = preparation->inspection;
@@ -194,7 +195,7 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, VrObserve observe,
     if (pool != NULL) {
         vr_host_state_set_attribute(shape, VR_ATTRIBUTE_COUNT, NULL, pool, NULL);
     }
-    preparation->before = observe(data, shape, error);
+    preparation->before = readers->observe(readers->data, shape, error);
     if (preparation->before == NULL) {
         return false;
     }
@@ -218,9 +219,24 @@ check_claims(const VrPreparation *preparation, const VrSysroot *root, bool have_
     return have_lock || !vr_claims_hang(root, addresses);
 }
 
+/* Not part of the inspection: that wakes no card. */
+static void
+check_functions(const VrPreparation *preparation, const VrSysroot *root, const VrReaders *readers)
+{
+    const VrInspection *inspection = preparation->inspection;
+    g_autoptr(GArray) addresses = vr_devices_addresses(inspection->devices);
+    g_autoptr(GError) why = NULL;
+    if (readers->ask == NULL || addresses->len == 0) {
+        return;
+    }
+    g_autoptr(GPtrArray) capabilities = readers->ask(root, addresses, &why);
+    vr_check_functions(inspection->facts, inspection->devices, capabilities, why,
+                       inspection->report);
+}
+
 VrPreparation *
-vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock, VrObserve observe,
-                    void *data, GError **error)
+vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
+                    const VrReaders *readers, GError **error)
 {
     g_autoptr(VrPreparation) preparation = g_new0(VrPreparation, 1);
     preparation->plan = vr_plan_new();
@@ -228,11 +244,19 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock, V
     if (preparation->inspection == NULL) {
         return NULL;
     }
+    check_functions(preparation, root, readers);
     bool may_look = check_claims(preparation, root, have_lock);
     if (may_look && preparation->inspection->devices->len > 0 &&
-        !observe_and_plan(preparation, root, observe, data, error)) {
+        !observe_and_plan(preparation, root, readers, error)) {
         vr_error_prefix(error, "look at what '%s' would change", profile->name);
         return NULL;
     }
     return g_steal_pointer(&preparation);
+}
+
+VrPreparation *
+vr_preparation_look(VrSysroot *root, const VrProfile *profile, GError **error)
+{
+    VrReaders readers = {observe_here, root, vr_worker_capabilities};
+    return vr_preparation_make(root, profile, false, &readers, error);
 }

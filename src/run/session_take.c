@@ -168,8 +168,9 @@ vr_session_inspect(VrSession *session, GError **error)
     vr_session_say(session, VR_STAGE_BEGIN, "checking this computer for '%s'",
                    session->profile->name);
     session->mover = vr_mover_new(session->root, session->listener);
-    session->preparation = vr_preparation_make(session->root, session->profile, true,
-                                               observe_in_worker, session->mover, error);
+    VrReaders readers = {observe_in_worker, session->mover, vr_worker_capabilities};
+    session->preparation =
+        vr_preparation_make(session->root, session->profile, true, &readers, error);
     if (session->preparation == NULL || !report_findings(session, error)) {
         return false;
     }

@@ -29,6 +29,12 @@ typedef struct {
 /* The answer to a request, whatever it says. */
 JsonObject *vr_worker_serve(VrWorkerService *service, JsonObject *request);
 
+/* The verb "capabilities" (worker_capabilities.c), and the call of it. */
+bool vr_worker_serve_capabilities(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                                  GError **error);
+GPtrArray *vr_worker_ask_capabilities(VrWorker *worker, const GArray *addresses,
+                                      unsigned timeout_ms, GError **error);
+
 /* Requests for the verbs of worker_verbs.c. `binding` NULL: a step without a device. */
 JsonObject *vr_worker_request(const char *verb);
 JsonObject *vr_worker_step_request(const VrStep *step, const VrBinding *binding);

@@ -283,6 +283,7 @@ static const struct {
     {"ping", false, ping},
     {"step", false, do_step},
     {"observe", false, observe},
+    {"capabilities", false, vr_worker_serve_capabilities},
     {"open", false, open_hypervisor},
     {"start", true, start},
     {"state", true, state},

@@ -16,6 +16,7 @@ typedef struct {
     VrSysroot *root;
     VrProfile *profile;
     VrPreparation *preparation;
+    GPtrArray *(*ask)(const VrSysroot *root, const GArray *addresses, GError **error);
 } Host;
 
 /* A computer with processor graphics and a card of one function. */
@@ -36,15 +37,21 @@ host_new(void)
     return host;
 }
 
+static VrHostState *
+observe_here(void *root, const VrHostState *shape, GError **error)
+{
+    return vr_host_state_observe(root, shape, error);
+}
+
 /* Prepare a start of "gaming" with this profile; nobody has a lock. */
 static const VrPreparation *
 prepare(Host *host, const char *text)
 {
+    VrReaders readers = {observe_here, host->root, host->ask};
     g_autoptr(GError) error = NULL;
 
     host->profile = plan_profile("gaming", text);
-    host->preparation = vr_preparation_make(host->root, host->profile, false,
-                                            vr_preparation_observe_here, host->root, &error);
+    host->preparation = vr_preparation_make(host->root, host->profile, false, &readers, &error);
     g_assert_no_error(error);
     return host->preparation;
 }
@@ -178,6 +185,26 @@ test_a_claim_of_another_session_blocks(void)
     }
 }
 
+static GPtrArray *
+never_answers(const VrSysroot *root, const GArray *addresses, GError **error)
+{
+    g_assert_nonnull(root);
+    g_assert_cmpuint(addresses->len, ==, 1);
+    vr_error_set(error, VR_ERROR_STUCK, "no answer");
+    return NULL;
+}
+
+static void
+test_a_card_that_never_answers_blocks(void)
+{
+    Host host = host_new();
+
+    host.ask = never_answers;
+    prepare(&host, "[gpu]\n");
+    g_assert_nonnull(plan_blocker(host.preparation->inspection->report, "dead-device"));
+    host_free(&host);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -192,5 +219,7 @@ main(int argc, char **argv)
                     test_a_session_of_its_own_that_died_is_told);
     g_test_add_func("/preparation/a-claim-of-another-session-blocks",
                     test_a_claim_of_another_session_blocks);
+    g_test_add_func("/preparation/a-card-that-never-answers-blocks",
+                    test_a_card_that_never_answers_blocks);
     return g_test_run();
 }

@@ -6,6 +6,7 @@
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
+#include <vmrun/pci_capabilities.h>
 #include <vmrun/process.h>
 
 #include <errno.h>
@@ -96,6 +97,55 @@ test_observes(void)
     host_clear(&host);
 }
 
+static GPtrArray *
+ask_capabilities(const Host *host, const char *kind, unsigned timeout_ms, GError **error)
+{
+    g_autoptr(VrWorker) worker = start(host, kind);
+    g_autoptr(GArray) addresses = g_array_new(FALSE, FALSE, sizeof(VrPciAddress));
+    VrPciAddress address = {0, 1, 0, 0};
+    g_array_append_val(addresses, address);
+    GPtrArray *read = vr_worker_ask_capabilities(worker, addresses, timeout_ms, error);
+    if (read == NULL) {
+        vr_worker_abandon(worker, true);
+    }
+    return read;
+}
+
+static void
+test_tells_what_a_function_says_of_itself(void)
+{
+    Host host = host_new();
+    char config[64] = {0};
+    g_autofree char *path =
+        g_strconcat(host.directory, "/sys/devices/pci0000:00/" GPU "/config", NULL);
+    g_autoptr(GError) error = NULL;
+    config[0x0e] = 0x7f;
+    g_assert_true(g_file_set_contents(path, config, sizeof config, NULL));
+    tree_write(host.directory, "/sys/devices/pci0000:00/" GPU "/reset_method", "flr bus");
+    g_autoptr(GPtrArray) read = ask_capabilities(&host, "worker", 20000, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(read->len, ==, 1);
+    const VrPciCapabilities *card = g_ptr_array_index(read, 0);
+    g_assert_true(vr_pci_address_equal(card->address, (VrPciAddress){0, 1, 0, 0}));
+    g_assert_cmpint(card->is_dead, ==, VR_YES);
+    g_assert_cmpint(card->function_reset, ==, VR_UNKNOWN);
+    g_assert_cmpstr(card->reset_methods, ==, "flr bus");
+    host_clear(&host);
+}
+
+static void
+test_a_question_that_hangs_or_kills_is_an_error(void)
+{
+    Host host = host_new();
+    g_autoptr(GError) stuck = NULL;
+    g_autoptr(GError) dead = NULL;
+    g_assert_null(ask_capabilities(&host, "silent", 50, &stuck));
+    g_assert_error(stuck, VR_ERROR, VR_ERROR_STUCK);
+    g_assert_null(ask_capabilities(&host, "dies", 20000, &dead));
+    g_assert_error(dead, VR_ERROR, VR_ERROR_FAILED);
+    host_clear(&host);
+}
+
 /* power/control is a plain file here: the step can be done and be seen. */
 static bool
 set_power(const VrExecutor *executor, const char *value, uint16_t device, GError **error)
@@ -143,6 +193,11 @@ test_hostile_requests_get_an_answer(void)
         "{\"verb\":\"start\",\"xml\":\"<domain/>\"}",
         "{\"verb\":\"observe\"}",
         "{\"verb\":\"observe\",\"shape\":\"{}\"}",
+        "{\"verb\":\"capabilities\"}",
+        "{\"verb\":\"capabilities\",\"addresses\":{}}",
+        "{\"verb\":\"capabilities\",\"addresses\":[7]}",
+        "{\"verb\":\"capabilities\",\"addresses\":[null]}",
+        "{\"verb\":\"capabilities\",\"addresses\":[\"../config\"]}",
         "{\"verb\":\"step\"}",
         "{\"verb\":\"step\",\"kind\":\"bind\",\"value\":\"../x\"}",
         "{\"verb\":\"step\",\"kind\":\"bind\",\"device\":\"x\"}",
@@ -346,6 +401,10 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/worker/answers-until-its-input-ends", test_answers_until_its_input_ends);
     g_test_add_func("/worker/observes", test_observes);
+    g_test_add_func("/worker/tells-what-a-function-says-of-itself",
+                    test_tells_what_a_function_says_of_itself);
+    g_test_add_func("/worker/a-question-that-hangs-or-kills-is-an-error",
+                    test_a_question_that_hangs_or_kills_is_an_error);
     g_test_add_func("/worker/executes-a-step-and-names-its-failure",
                     test_executes_a_step_and_names_its_failure);
     g_test_add_func("/worker/hostile-requests-get-an-answer", test_hostile_requests_get_an_answer);
