@@ -17,8 +17,8 @@ assert_guest gaming $DISPLAY_ID $AUDIO_ID
 first="$(guest_report "$log" uuid) $(guest_report "$log" mac)"
 nvram=$(cd /var/lib/vmrun/nvram && stat -c '%n %i' ./*)
 
-cp "$EMULATED_HOST_GUEST/kernel" "$EMULATED_HOST_GUEST/initrd" /var/lib/libvirt/images/
-hypervisor=embedded profile gaming '[gpu]' 'device=auto' '[boot]' 'kernel=/var/lib/libvirt/images/kernel' \
+cp "$EMULATED_HOST_GUEST/vmlinuz" "$EMULATED_HOST_GUEST/initrd" /var/lib/libvirt/images/
+hypervisor=embedded profile gaming '[gpu]' 'device=auto' '[boot]' 'kernel=/var/lib/libvirt/images/vmlinuz' \
 	'initrd=/var/lib/libvirt/images/initrd' "cmdline=$(sed '/^#/d' "${EMULATED_HOST_LIB%/*}/guest/cmdline" | paste -sd ' ')"
 run_vmrun gaming --foreground --color=never
 equal 'exit status of the second cycle' 0 "$status"
