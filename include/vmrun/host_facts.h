@@ -80,7 +80,7 @@ typedef struct {
 
     /* VR_FACTS_NAMES */
     GHashTable *names; /* "10de:2484" -> "NVIDIA … GA104", as vr_host_facts_name() is asked */
-    VrPciNames *name_database; /* host/pci_names.c; mapped, not read */
+    VrPciNames *name_database; /* host/pci_names.c */
 
     /* VR_FACTS_KERNEL */
     GPtrArray *parameters; /* VrKernelParameter */

@@ -56,9 +56,12 @@ void vr_host_facts_add_use(VrHostFacts *facts, VrPciAddress address, char *use, 
  */
 bool vr_pci_address_in_path(const char *path, VrPciAddress *out_address);
 
-/* The hardware database of systemd, opened once. NULL if the system has none; free accepts that. */
+/* The hardware database of systemd, opened once; where the system has none, pci.ids. */
 VrPciNames *vr_pci_names_open(void);
+/* The list of libpci. It ends the process, with a message, at a mistake in the file. `path` (lent)
+ * NULL: where libpci has it. */
+VrPciNames *vr_pci_names_open_list(const char *path);
 void vr_pci_names_free(VrPciNames *names);
 
-/* "NVIDIA Corporation GA104 [GeForce RTX 3070]"; NULL if the database does not know it. Owned. */
+/* "NVIDIA Corporation GA104 [GeForce RTX 3070]"; NULL if nobody knows it. Owned. */
 char *vr_pci_names_lookup(const VrPciNames *names, const VrPciFunction *function);

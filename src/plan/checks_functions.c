@@ -101,7 +101,7 @@ static char *
 bus_obstacle(const Asked *asked, const VrPciFunction *function)
 {
     if (!function->has_parent) {
-        return g_strdup("a root bus cannot be reset");
+        return g_strdup("there is no bridge above it that could reset its bus");
     }
     for (guint i = 0; i < asked->facts->functions->len; i++) {
         const VrPciFunction *other = asked->facts->functions->pdata[i];
