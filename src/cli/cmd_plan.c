@@ -55,7 +55,9 @@ print_text(const VrOptions *options, const VrPreparation *preparation)
     g_autofree char *back = vr_print_bold(options, "On the way back");
     vr_print_report(options, preparation->inspection->report, options->verbose);
     vr_print("%s", out);
-    print_steps(preparation->plan, "nothing to write");
+    print_steps(preparation->plan, preparation->before != NULL
+                                       ? "nothing to write"
+                                       : "not worked out: see what is marked above");
     if (preparation->before != NULL) {
         g_autoptr(VrPlan) undo = vr_plan_between(preparation->wanted, preparation->before);
         vr_print("%s\n      the domain '%s' starts at %s (see it: vmrun xml %s)", run,

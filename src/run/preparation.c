@@ -234,11 +234,23 @@ check_functions(const VrPreparation *preparation, const VrSysroot *root, const V
                        inspection->report);
 }
 
+/* Who only looks may lack the right to read everything: the findings are worth having without a
+ * plan. */
+static void
+report_unreadable(const VrPreparation *preparation, const GError *error)
+{
+    VrReport *report = preparation->inspection->report;
+    vr_report_add(report, "plan-unreadable", VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL,
+                  g_strdup("what a start would change could not be read, so there is no plan"),
+                  g_strdup(error->message), g_strdup("run this as root"));
+}
+
 VrPreparation *
 vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
                     const VrReaders *readers, GError **error)
 {
     g_autoptr(VrPreparation) preparation = g_new0(VrPreparation, 1);
+    g_autoptr(GError) problem = NULL;
     preparation->plan = vr_plan_new();
     preparation->inspection = vr_inspect(root, profile, error);
     if (preparation->inspection == NULL) {
@@ -247,9 +259,13 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
     check_functions(preparation, root, readers);
     bool may_look = check_claims(preparation, root, have_lock);
     if (may_look && preparation->inspection->devices->len > 0 &&
-        !observe_and_plan(preparation, root, readers, error)) {
-        vr_error_prefix(error, "look at what '%s' would change", profile->name);
-        return NULL;
+        !observe_and_plan(preparation, root, readers, &problem)) {
+        if (have_lock || !g_error_matches(problem, VR_ERROR, VR_ERROR_DENIED)) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&problem),
+                                       "look at what '%s' would change: ", profile->name);
+            return NULL;
+        }
+        report_unreadable(preparation, problem);
     }
     return g_steal_pointer(&preparation);
 }

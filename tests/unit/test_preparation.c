@@ -128,6 +128,34 @@ test_units_of_a_recorded_computer_are_left_out(void)
     host_free(&host);
 }
 
+static VrHostState *
+observe_denied(void *data, const VrHostState *shape, GError **error)
+{
+    (void) data;
+    (void) shape;
+    vr_error_set(error, VR_ERROR_DENIED, "read driver_override: Permission denied");
+    return NULL;
+}
+
+static void
+test_what_cannot_be_read_is_a_finding(void)
+{
+    Host host = host_new();
+    const VrFinding *finding = NULL;
+    VrReaders readers = {observe_denied, host.root, host.ask};
+    g_autoptr(GError) error = NULL;
+
+    host.profile = plan_profile("gaming", "[gpu]\n");
+    host.preparation = vr_preparation_make(host.root, host.profile, false, &readers, &error);
+    g_assert_no_error(error);
+    g_assert_null(host.preparation->before);
+    finding = find(host.preparation, "plan-unreadable");
+    g_assert_true(finding != NULL && finding->severity == VR_SEVERITY_UNKNOWN);
+    g_assert_null(vr_preparation_make(host.root, host.profile, true, &readers, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_DENIED);
+    host_free(&host);
+}
+
 /* --- other sessions --- */
 
 /* A session whose process is gone, as everybody can see it. */
@@ -213,6 +241,8 @@ main(int argc, char **argv)
                     test_huge_pages_that_are_missing_are_planned);
     g_test_add_func("/preparation/a-page-size-that-is-missing-is-a-finding",
                     test_a_page_size_that_is_missing_is_a_finding);
+    g_test_add_func("/preparation/what-cannot-be-read-is-a-finding",
+                    test_what_cannot_be_read_is_a_finding);
     g_test_add_func("/preparation/units-of-a-recorded-computer-are-left-out",
                     test_units_of_a_recorded_computer_are_left_out);
     g_test_add_func("/preparation/a-session-of-its-own-that-died-is-told",
