@@ -27,6 +27,7 @@ typedef enum {
     VR_PHASE_RESTORING,
     VR_PHASE_STUCK,  /* a step overran its deadline */
     VR_PHASE_FAILED, /* restore was tried and something is left */
+    VR_PHASE_KEPT,   /* after-stop=keep: ended well, and only the devices stay where they are */
 } VrPhase;
 
 typedef struct {

@@ -18,6 +18,10 @@
  * durable before the first write. Waits at most `wait_ms` for the card to be let go by a QEMU that
  * is ending. VR_ERROR_RESTORE_INCOMPLETE: names what is left and the next action; the journal
  * stays, in phase FAILED or STUCK.
+ *
+ * With journal->keep the devices stay where they are and the journal stays, too, in phase KEPT,
+ * with nothing but their original state: the next start goes on from it, or a restore gives them
+ * back.
  */
 bool vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_ms,
                   const VrListener *listener, GError **error);
@@ -26,11 +30,13 @@ typedef enum {
     VR_RECOVERY_NOTHING,  /* no journal */
     VR_RECOVERY_RESTORED, /* everything is back (or, with dry_run, would be brought back now) */
     VR_RECOVERY_ALIVE,    /* the guest lives: nothing was touched; *out_journal is its journal */
+    VR_RECOVERY_KEPT, /* devices are kept on purpose: with leave_kept only; *out_journal as above */
 } VrRecovery;
 
 typedef struct {
-    bool have_lock; /* the caller holds the profile's lock */
-    bool dry_run;   /* only say what would be done */
+    bool have_lock;  /* the caller holds the profile's lock */
+    bool dry_run;    /* only say what would be done */
+    bool leave_kept; /* what after-stop=keep left is not touched */
 } VrRecoveryOptions;
 
 /*

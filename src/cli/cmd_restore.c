@@ -49,6 +49,7 @@ describe(const VrOptions *options, const char *name, VrRecovery recovery)
                    ? g_strdup_printf("%s: would be given back now; nothing was changed", name)
                    : g_strdup_printf("%s: everything is back as it was", name);
     case VR_RECOVERY_ALIVE:
+    case VR_RECOVERY_KEPT:
         break;
     }
     return g_strdup_printf(

@@ -103,8 +103,8 @@ drop_devices(VrHostState *state, const VrJournal *journal, bool all)
     }
 }
 
-/* after-stop=keep leaves the card on vfio-pci: for cards that do not survive the way back. All else
- * goes back. */
+/* With keep the card stays on vfio-pci: for cards that do not survive the way back. All else goes
+ * back. */
 static VrHostState *
 wanted_from(const VrJournal *journal)
 {
@@ -191,6 +191,34 @@ move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, GError **er
     return keep_journal(root, journal, why, error);
 }
 
+/* What stays on record of a session that keeps its devices: their original state, and nothing that
+ * was given back. */
+static void
+forget_all_but_devices(VrJournal *journal)
+{
+    VrHostState *before = journal->before;
+    for (guint i = before->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(before->attributes, i);
+        if (!attribute->has_device) {
+            g_ptr_array_remove_index(before->attributes, i);
+        }
+    }
+    g_ptr_array_set_size(before->units, 0);
+    journal->qemu_pid = 0;
+    journal->qemu_start_time = 0;
+    journal->phase = VR_PHASE_KEPT;
+}
+
+static bool
+end_record(const VrSysroot *root, VrJournal *journal, GError **error)
+{
+    if (!journal->keep) {
+        return vr_journal_close(root, journal, error);
+    }
+    forget_all_but_devices(journal);
+    return vr_journal_write(root, journal, error);
+}
+
 bool
 vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_ms,
              const VrListener *listener, GError **error)
@@ -204,7 +232,7 @@ vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_
     if (!move_back(root, journal, mover, error)) {
         return false;
     }
-    if (!vr_journal_close(root, journal, error)) {
+    if (!end_record(root, journal, error)) {
         vr_error_recode(error, VR_ERROR_RESTORE_INCOMPLETE);
         return vr_error_prefix(error, "everything is back, but the journal could not be closed");
     }

@@ -24,6 +24,7 @@ static const char *const phase_names[] = {
     [VR_PHASE_TAKING] = "taking",   [VR_PHASE_STARTING] = "starting",
     [VR_PHASE_RUNNING] = "running", [VR_PHASE_RESTORING] = "restoring",
     [VR_PHASE_STUCK] = "stuck",     [VR_PHASE_FAILED] = "failed",
+    [VR_PHASE_KEPT] = "kept",
 };
 
 const char *

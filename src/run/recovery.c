@@ -171,8 +171,10 @@ close_after_reboot(const VrSysroot *root, const VrJournal *journal, const VrList
                    GError **error)
 {
     say(listener, VR_STAGE_NOTE,
-        "the session of '%s' was cut off by a restart of the computer; the devices' drivers were "
-        "set anew by it",
+        journal->phase == VR_PHASE_KEPT
+            ? "the computer was restarted: the devices that '%s' kept have their drivers again"
+            : "the session of '%s' was cut off by a restart of the computer; the devices' drivers "
+              "were set anew by it",
         journal->profile);
     return vr_journal_close(root, journal, error);
 }
@@ -203,7 +205,10 @@ give_back_now(VrSysroot *root, VrJournal *journal, const VrListener *listener, G
                             "'%s' get their drivers at the next start",
                             journal->profile);
     }
-    settle_domain(root, journal, listener);
+    if (journal->phase != VR_PHASE_KEPT) {
+        settle_domain(root, journal, listener);
+    }
+    journal->keep = false; /* who asks for a restore wants everything */
     g_autoptr(VrMover) mover = vr_mover_new(root, listener);
     if (!vr_give_back(root, journal, mover, 0, listener, error)) {
         return false;
@@ -254,8 +259,9 @@ act(VrSysroot *root, VrJournal *journal, VrRestoreAction action, const VrListene
 }
 
 static bool
-recover_locked(VrSysroot *root, const char *profile, bool dry_run, const VrListener *listener,
-               VrRecovery *out_recovery, VrJournal **out_journal, GError **error)
+recover_locked(VrSysroot *root, const char *profile, const VrRecoveryOptions *options,
+               const VrListener *listener, VrRecovery *out_recovery, VrJournal **out_journal,
+               GError **error)
 {
     g_autoptr(GError) cause = NULL;
     g_autoptr(VrJournal) journal = vr_journal_read(root, profile, &cause);
@@ -272,15 +278,17 @@ recover_locked(VrSysroot *root, const char *profile, bool dry_run, const VrListe
             "computer gives the devices back; remove the file then)",
             profile);
     }
-    VrRestoreAction action = decide(root, journal, dry_run);
-    if (action == VR_RESTORE_ALIVE) {
-        *out_recovery = VR_RECOVERY_ALIVE;
+    VrRestoreAction action = decide(root, journal, options->dry_run);
+    bool kept =
+        options->leave_kept && journal->phase == VR_PHASE_KEPT && action != VR_RESTORE_CLOSE;
+    if (action == VR_RESTORE_ALIVE || kept) {
+        *out_recovery = kept ? VR_RECOVERY_KEPT : VR_RECOVERY_ALIVE;
         if (out_journal != NULL) {
             *out_journal = g_steal_pointer(&journal);
         }
         return true;
     }
-    bool only_say = dry_run && (action == VR_RESTORE_NOW || action == VR_RESTORE_CLOSE);
+    bool only_say = options->dry_run && (action == VR_RESTORE_NOW || action == VR_RESTORE_CLOSE);
     if (!only_say && !act(root, journal, action, listener, error)) {
         return false;
     }
@@ -341,8 +349,7 @@ vr_recover(VrSysroot *root, const char *profile, const VrRecoveryOptions *option
         }
     }
     sigset_t before = hold_signals();
-    bool done =
-        recover_locked(root, profile, options->dry_run, listener, out_recovery, out_journal, error);
+    bool done = recover_locked(root, profile, options, listener, out_recovery, out_journal, error);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return done;
 }

@@ -73,6 +73,7 @@ session_free(VrSession *session)
     vr_mover_free(session->mover);
     vr_status_free(session->status);
     vr_journal_free(session->journal);
+    vr_journal_free(session->kept);
     vr_preparation_free(session->preparation);
     vr_lock_release(session->lock);
     vr_sysroot_unref(session->root);

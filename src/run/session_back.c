@@ -48,6 +48,8 @@ vr_session_give_back(VrSession *session, GError **error)
     vr_session_set_state(session, VR_STATE_STOPPING, "giving the card back");
     vr_session_say(session, VR_STAGE_BEGIN, "giving everything back");
     settle_domain(session);
+    /* A start that failed promises a host as it was. */
+    session->journal->keep = session->journal->keep && session->guest_ran;
     if (session->mover == NULL) {
         session->mover = vr_mover_new(session->root, session->listener);
     }
@@ -61,6 +63,9 @@ vr_session_give_back(VrSession *session, GError **error)
         return false;
     }
     vr_status_remove(session->root, session->profile->name);
-    vr_session_say(session, VR_STAGE_DONE, "everything is back as it was");
+    vr_session_say(session, VR_STAGE_DONE,
+                   session->journal->keep
+                       ? "the devices stay on vfio-pci, as after-stop=keep says; all else is back"
+                       : "everything is back as it was");
     return true;
 }

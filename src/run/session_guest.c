@@ -120,12 +120,14 @@ vr_session_start(VrSession *session, GError **error)
         clean_up_domain(session);
         return vr_error_prefix(error, "record the running guest");
     }
+    session->guest_ran = true;
     vr_session_set_state(session, VR_STATE_RUNNING, NULL);
     vr_session_say(session, VR_STAGE_DONE, "guest started (QEMU is process %d)", pid);
     vr_domain_rest(session->domain);
     return true;
 }
 
+/* The connection is kept from here on: the end of the domain is the next thing to ask for. */
 static void
 ask_to_shut_down(VrSession *session)
 {
@@ -135,7 +137,6 @@ ask_to_shut_down(VrSession *session)
     if (!vr_domain_shutdown(session->domain, &error)) {
         vr_session_say(session, VR_STAGE_WARNING, "ask the guest to shut down: %s", error->message);
     }
-    vr_domain_rest(session->domain);
 }
 
 /* false: libvirt could not do it; that was said. */
@@ -149,7 +150,6 @@ power_off(VrSession *session)
     if (!done) {
         vr_session_say(session, VR_STAGE_WARNING, "power the guest off: %s", error->message);
     }
-    vr_domain_rest(session->domain);
     return done;
 }
 

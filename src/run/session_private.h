@@ -20,6 +20,7 @@ typedef struct {
     VrLock *lock;               /* of the profile, for the whole session */
     VrPreparation *preparation; /* NULL when adopted */
     VrJournal *journal;         /* NULL until the devices are claimed */
+    VrJournal *kept;            /* what the last session kept (after-stop=keep), NULL: nothing */
     VrStatus *status;           /* what others can read about us */
     VrMover *mover;             /* moves devices in a worker */
     VrDomain *domain;
@@ -32,6 +33,7 @@ typedef struct {
     bool adopted; /* the guest of a session whose supervisor died */
     bool force_at_deadline;
     bool finishing;   /* vr_session_finish: at the deadline, power off or leave */
+    bool guest_ran;   /* it was started, here or by the supervisor before */
     bool detached;    /* the guest is left running: nothing is given back */
     bool stop_failed; /* it was to be powered off, and libvirt could not */
     bool powered_off; /* at the deadline; what is waited for now is QEMU's end */
@@ -52,6 +54,16 @@ bool vr_session_set_phase(VrSession *session, VrPhase phase, GError **error);
 bool vr_session_recover(VrSession *session, GError **error);
 bool vr_session_inspect(VrSession *session, GError **error);
 bool vr_session_take(VrSession *session, GError **error);
+
+/* session_kept.c: devices that an earlier session left on vfio-pci on purpose */
+
+/* Give back what is in the way of the preparation: what another profile kept, and what this one
+ * kept and does not use any more. *out_moved: something moved, so that the host has to be looked at
+ * again. */
+bool vr_session_release_kept(VrSession *session, bool *out_moved, GError **error);
+
+/* The original state of devices that stayed is the one on record, not what they are on now. */
+void vr_session_inherit_kept(const VrSession *session, VrHostState *before);
 
 /* session_guest.c: start and watch */
 bool vr_session_start(VrSession *session, GError **error);

@@ -26,7 +26,7 @@ recover_others(VrSession *session)
     for (guint i = 0; i < profiles->len; i++) {
         const char *other = g_ptr_array_index(profiles, i);
         VrRecovery recovery = VR_RECOVERY_NOTHING;
-        VrRecoveryOptions options = {0};
+        VrRecoveryOptions options = {.leave_kept = true};
         g_autoptr(GError) failure = NULL;
         if (g_str_equal(other, session->profile->name) ||
             vr_lock_is_held(session->root, other, NULL)) {
@@ -58,6 +58,7 @@ static void
 adopt(VrSession *session, VrJournal *journal)
 {
     session->adopted = true;
+    session->guest_ran = true;
     session->journal = journal;
     session->status->since = journal->since;
     session->domain = vr_domain_new(session->root, journal->uri, journal->profile,
@@ -70,7 +71,7 @@ bool
 vr_session_recover(VrSession *session, GError **error)
 {
     VrRecovery recovery = VR_RECOVERY_NOTHING;
-    VrRecoveryOptions options = {.have_lock = true};
+    VrRecoveryOptions options = {.have_lock = true, .leave_kept = true};
     VrJournal *journal = NULL;
     recover_others(session);
     if (!vr_recover(session->root, session->profile->name, &options, session->listener, &recovery,
@@ -84,7 +85,7 @@ vr_session_recover(VrSession *session, GError **error)
                        session->profile->name);
         return true;
     }
-    vr_journal_free(journal);
+    session->kept = journal;
     if (recovery == VR_RECOVERY_RESTORED) {
         vr_session_say(session, VR_STAGE_DONE, "gave back what an earlier session had left");
     }
@@ -133,6 +134,7 @@ journal_for(const VrSession *session)
     journal->keep = session->profile->after_stop == VR_AFTER_KEEP;
     vr_host_state_free(journal->before);
     journal->before = vr_host_state_copy(session->preparation->before);
+    vr_session_inherit_kept(session, journal->before);
     vr_host_state_claim_counts(journal->before, session->preparation->wanted);
     return journal;
 }
@@ -158,6 +160,25 @@ claim(VrSession *session, GError **error)
     return true;
 }
 
+static bool
+make_preparation(VrSession *session, GError **error)
+{
+    VrReaders readers = {observe_in_worker, session->mover, vr_worker_capabilities};
+    g_clear_pointer(&session->preparation, vr_preparation_free);
+    session->preparation =
+        vr_preparation_make(session->root, session->profile, true, &readers, error);
+    return session->preparation != NULL;
+}
+
+/* What is kept for another use goes back first, and then the host is another one. */
+static bool
+prepare(VrSession *session, GError **error)
+{
+    bool moved = false;
+    return make_preparation(session, error) && vr_session_release_kept(session, &moved, error) &&
+           (!moved || make_preparation(session, error));
+}
+
 bool
 vr_session_inspect(VrSession *session, GError **error)
 {
@@ -168,10 +189,7 @@ vr_session_inspect(VrSession *session, GError **error)
     vr_session_say(session, VR_STAGE_BEGIN, "checking this computer for '%s'",
                    session->profile->name);
     session->mover = vr_mover_new(session->root, session->listener);
-    VrReaders readers = {observe_in_worker, session->mover, vr_worker_capabilities};
-    session->preparation =
-        vr_preparation_make(session->root, session->profile, true, &readers, error);
-    if (session->preparation == NULL || !report_findings(session, error)) {
+    if (!prepare(session, error) || !report_findings(session, error)) {
         return false;
     }
     if (!vr_session_may_go_on(session, error) || !claim(session, error)) {

@@ -147,6 +147,9 @@ fill_from_journal(VrStatus *status, const VrJournal *journal)
 static VrState
 orphan_state(const VrSysroot *root, const VrStatus *status, const VrJournal *journal)
 {
+    if (journal != NULL && journal->phase == VR_PHASE_KEPT) {
+        return VR_STATE_STOPPED;
+    }
     bool stuck = journal != NULL
                      ? journal->phase == VR_PHASE_STUCK &&
                            vr_process_is_alive(root, journal->stuck_pid, journal->stuck_start_time)
@@ -157,6 +160,18 @@ orphan_state(const VrSysroot *root, const VrStatus *status, const VrJournal *jou
     return vr_process_is_alive(root, status->qemu_pid, status->qemu_start_time)
                ? VR_STATE_RUNNING
                : VR_STATE_NEEDS_RESTORE;
+}
+
+static void
+tell_kept(VrStatus *status, const VrJournal *journal)
+{
+    if (journal->phase == VR_PHASE_KEPT) {
+        g_free(status->message);
+        status->message =
+            g_strdup_printf("its devices stay on vfio-pci (after-stop=keep); to give them back: "
+                            "vmrun restore %s",
+                            journal->profile);
+    }
 }
 
 VrStatus *
@@ -179,6 +194,7 @@ vr_status_find(const VrSysroot *root, const char *profile)
     }
     if (journal != NULL) {
         fill_from_journal(status, journal);
+        tell_kept(status, journal);
     } else if (g_error_matches(error, VR_ERROR, VR_ERROR_CORRUPT)) {
         g_free(status->message);
         status->message = g_strdup(error->message);

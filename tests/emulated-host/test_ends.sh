@@ -102,6 +102,25 @@ equal 'exit status without libvirt' 8 "$status"
 expect_host_as_before 'no libvirt'
 libvirtd -d
 
+note 'a profile that keeps its card, so that the next start finds it ready'
+profile gaming '[gpu]' 'device=auto' '[session]' 'after-stop=keep'
+for round in first second; do
+	start_in_background gaming
+	wait_for_state gaming running
+	run_vmrun stop gaming --force --timeout 1
+	equal "stop ($round round, card kept)" 0 "$status"
+	end_of_supervisor
+	check "it is stopped ($round round)" state_is gaming stopped
+	for address in $(card_functions); do
+		equal "$address after the $round round" vfio-pci "$(pci_driver "$address")"
+	done
+done
+run_vmrun status gaming
+contains 'status tells that the card was kept' "$output" 'vmrun restore gaming'
+run_vmrun restore gaming
+equal 'restore gives a kept card back' 0 "$status"
+expect_host_as_before 'kept card'
+
 note 'the start fails after the card was taken'
 profile gaming '[gpu]' 'device=auto' '[boot]' "kernel=$eh_work/not-a-kernel"
 echo 'this is no kernel' >"$eh_work/not-a-kernel"

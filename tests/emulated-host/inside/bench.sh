@@ -4,6 +4,7 @@
 . "$EMULATED_HOST_LIB"
 . "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
 install_vmrun
+mkdir -p /var/lib/vmrun/nvram
 rounds=${ROUNDS:-3}
 disk=$(guest_disk stay guest)
 profile gaming '[gpu]' 'device=auto'
