@@ -31,10 +31,14 @@ typedef enum {
 VrHypervisor *vr_hypervisor_open(const char *uri, const char *boot_id, GError **error);
 void vr_hypervisor_close(VrHypervisor *hypervisor);
 
-/* Create a transient domain, checked against libvirt's schema. Sets the pid of its QEMU (0 if it
- * could not be found out). */
-bool vr_hypervisor_start(VrHypervisor *hypervisor, const char *xml, int *out_qemu_pid,
-                         GError **error);
+/*
+ * Create a transient domain, checked against libvirt's schema. Sets the pid of its QEMU (0 if it
+ * could not be found out). Reading the schema takes longer than all else that is done here, so a
+ * document that this very libvirt has found valid before is not checked again: `known` (or NULL) is
+ * what an earlier start gave as *out_checked (owned).
+ */
+bool vr_hypervisor_start(VrHypervisor *hypervisor, const char *xml, const char *known,
+                         char **out_checked, int *out_qemu_pid, GError **error);
 
 bool vr_hypervisor_state(VrHypervisor *hypervisor, const char *uuid, VrDomainState *out_state,
                          int *out_qemu_pid, GError **error);

@@ -2,6 +2,7 @@
 #include <vmrun/domain.h>
 
 #include <vmrun/error.h>
+#include <vmrun/files.h>
 #include <vmrun/pci.h>
 #include <vmrun/process.h>
 #include <vmrun/worker.h>
@@ -193,6 +194,23 @@ vr_domain_check_free(VrDomain *domain, const GArray *addresses, GError **error)
     return true;
 }
 
+/* The digest of the last document that libvirt's schema was found to allow. */
+static char *
+checked_path(const VrDomain *domain)
+{
+    return g_strdup_printf("/var/lib/vmrun/identity/%s.checked", domain->name);
+}
+
+/* Not being able to remember it costs time at the next start, and nothing else. */
+static void
+remember_checked(const VrDomain *domain, const char *path, const char *checked)
+{
+    g_autoptr(GError) error = NULL;
+    if (!vr_sysroot_replace(domain->root, path, checked, 0600, &error)) {
+        g_debug("%s", error->message);
+    }
+}
+
 bool
 vr_domain_start(VrDomain *domain, const char *xml, unsigned timeout_ms, int *out_pid,
                 GError **error)
@@ -201,7 +219,10 @@ vr_domain_start(VrDomain *domain, const char *xml, unsigned timeout_ms, int *out
         return false;
     }
     JsonObject *request = request_new("start");
+    g_autofree char *stamp = checked_path(domain);
+    g_autofree char *known = vr_sysroot_read_optional(domain->root, stamp);
     json_object_set_string_member(request, "xml", xml);
+    json_object_set_string_member(request, "checked", known != NULL ? known : "");
     g_autoptr(JsonObject) answer = call_worker(domain, request, timeout_ms, error);
     if (answer == NULL) {
         return false;
@@ -211,6 +232,8 @@ vr_domain_start(VrDomain *domain, const char *xml, unsigned timeout_ms, int *out
         return vr_error_set(error, VR_ERROR_FAILED,
                             "libvirt started the domain, but its QEMU process was not found");
     }
+    remember_checked(domain, stamp,
+                     json_object_get_string_member_with_default(answer, "checked", ""));
     *out_pid = pid;
     return true;
 }

@@ -245,16 +245,33 @@ find_qemu_pid(VrHypervisor *hypervisor, virDomainPtr domain)
     return (int) pid;
 }
 
-bool
-vr_hypervisor_start(VrHypervisor *hypervisor, const char *xml, int *out_qemu_pid, GError **error)
+/* Names a document together with the libvirt that judges it. */
+static char *
+checked_digest(VrHypervisor *hypervisor, const char *xml)
 {
-    virDomainPtr domain = hypervisor->libvirt.virDomainCreateXML(hypervisor->connection, xml,
-                                                                 VIR_DOMAIN_START_VALIDATE);
+    unsigned long version = 0;
+    if (hypervisor->libvirt.virConnectGetLibVersion(hypervisor->connection, &version) < 0) {
+        hypervisor->libvirt.virResetLastError();
+        version = 0;
+    }
+    g_autofree char *text = g_strdup_printf("%lu\n%s", version, xml);
+    return vr_text_digest(text);
+}
+
+bool
+vr_hypervisor_start(VrHypervisor *hypervisor, const char *xml, const char *known,
+                    char **out_checked, int *out_qemu_pid, GError **error)
+{
+    g_autofree char *checked = checked_digest(hypervisor, xml);
+    unsigned flags = g_strcmp0(checked, known) == 0 ? 0 : VIR_DOMAIN_START_VALIDATE;
+    virDomainPtr domain =
+        hypervisor->libvirt.virDomainCreateXML(hypervisor->connection, xml, flags);
 
     if (domain == NULL) {
         return set_error(hypervisor, VR_ERROR_FAILED, "create the domain", error);
     }
     *out_qemu_pid = find_qemu_pid(hypervisor, domain);
+    *out_checked = g_steal_pointer(&checked);
     hypervisor->libvirt.virDomainFree(domain);
     return true;
 }

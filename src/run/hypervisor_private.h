@@ -16,6 +16,7 @@
     X(virConnectListAllDomains)                                                                    \
     X(virConnectOpen)                                                                              \
     X(virDomainAgentSetResponseTimeout)                                                            \
+    X(virConnectGetLibVersion)                                                                     \
     X(virDomainCreateXML)                                                                          \
     X(virDomainDestroy)                                                                            \
     X(virDomainFree)                                                                               \

@@ -179,10 +179,14 @@ static bool
 start(VrWorkerService *service, JsonObject *request, JsonObject *answer, GError **error)
 {
     const char *xml = need_text(request, "xml", error);
+    const char *known = get_text(request, "checked");
+    g_autofree char *checked = NULL;
     int pid = 0;
-    if (xml == NULL || !vr_hypervisor_start(service->hypervisor, xml, &pid, error)) {
+    if (xml == NULL ||
+        !vr_hypervisor_start(service->hypervisor, xml, known, &checked, &pid, error)) {
         return false;
     }
+    set_text(answer, "checked", checked);
     json_object_set_int_member(answer, "pid", pid);
     return true;
 }

@@ -45,9 +45,10 @@ static void
 start_ours(VrHypervisor *hypervisor)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *checked = NULL;
     int pid = -1;
 
-    g_assert_true(vr_hypervisor_start(hypervisor, our_xml, &pid, &error));
+    g_assert_true(vr_hypervisor_start(hypervisor, our_xml, NULL, &checked, &pid, &error));
     g_assert_no_error(error);
     g_assert_cmpint(pid, ==, 0);
 }
@@ -164,11 +165,37 @@ test_wrong_xml_is_refused(void)
 {
     VrHypervisor *hypervisor = open_test();
     g_autoptr(GError) error = NULL;
+    g_autofree char *checked = NULL;
     int pid = -1;
 
-    g_assert_false(vr_hypervisor_start(hypervisor, "<domain type='test'/>", &pid, &error));
+    g_assert_false(
+        vr_hypervisor_start(hypervisor, "<domain type='test'/>", NULL, &checked, &pid, &error));
     g_assert_error(error, VR_ERROR, VR_ERROR_FAILED);
     g_assert_true(g_str_has_prefix(error->message, "create the domain: libvirt: "));
+    vr_hypervisor_close(hypervisor);
+}
+
+/* The schema is left out only for the very document that it allowed before. */
+static void
+test_schema_is_checked_unless_known(void)
+{
+    VrHypervisor *hypervisor = open_test();
+    g_autoptr(GError) error = NULL;
+    g_autofree char *first = NULL;
+    g_autofree char *second = NULL;
+    g_autofree char *third = NULL;
+    int pid = -1;
+    g_autoptr(GString) strange = g_string_new(our_xml);
+
+    g_assert_true(vr_hypervisor_start(hypervisor, our_xml, "not known", &first, &pid, &error));
+    g_assert_true(vr_hypervisor_destroy(hypervisor, OUR_UUID, &error));
+    g_assert_true(vr_hypervisor_start(hypervisor, our_xml, first, &second, &pid, &error));
+    g_assert_cmpstr(first, ==, second);
+    g_assert_true(vr_hypervisor_destroy(hypervisor, OUR_UUID, &error));
+    g_string_replace(strange, "</domain>", "<nonsense/></domain>", 1);
+    g_assert_false(vr_hypervisor_start(hypervisor, strange->str, first, &third, &pid, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_FAILED);
+    g_assert_null(third);
     vr_hypervisor_close(hypervisor);
 }
 
@@ -302,6 +329,7 @@ main(int argc, char **argv)
         {"domain/strangers-are-left-alone", test_strangers_are_left_alone},
         {"domain/assigned-functions-are-listed", test_assigned_functions_are_listed},
         {"domain/wrong-xml-is-refused", test_wrong_xml_is_refused},
+        {"domain/schema-is-checked-unless-known", test_schema_is_checked_unless_known},
         {"network/default-is-seen", test_default_network_is_seen},
         {"open/unreachable-is-said", test_unreachable_is_said},
         {"embedded/root-is-read-from-the-uri", test_embedded_root_is_read_from_the_uri},
