@@ -27,6 +27,9 @@ int vr_pci_address_compare(VrPciAddress a, VrPciAddress b);
 bool vr_pci_address_equal(VrPciAddress a, VrPciAddress b);
 bool vr_pci_address_same_slot(VrPciAddress a, VrPciAddress b);
 
+/* Is the address in an array of VrPciAddress? */
+bool vr_pci_addresses_contain(const GArray *addresses, VrPciAddress address);
+
 /* What could not be read of a function, as bits of VrPciFunction.unreadable. Absent is not
  * unreadable. */
 typedef enum {

@@ -92,6 +92,17 @@ vr_pci_address_same_slot(VrPciAddress a, VrPciAddress b)
     return a.domain == b.domain && a.bus == b.bus && a.slot == b.slot;
 }
 
+bool
+vr_pci_addresses_contain(const GArray *addresses, VrPciAddress address)
+{
+    for (guint i = 0; i < addresses->len; i++) {
+        if (vr_pci_address_equal(g_array_index(addresses, VrPciAddress, i), address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 vr_pci_function_free(VrPciFunction *function)
 {

@@ -139,17 +139,6 @@ vr_check_graphics_cards(const VrCheckInput *input, VrReport *report)
 }
 
 static bool
-is_claimed(const VrCheckInput *input, VrPciAddress address)
-{
-    for (guint i = 0; i < input->claimed->len; i++) {
-        if (vr_pci_address_equal(g_array_index(input->claimed, VrPciAddress, i), address)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
 is_busy(const VrCheckInput *input, int group)
 {
     g_autofree char *name = g_strdup_printf("%d", group);
@@ -191,7 +180,8 @@ judge_card_on_vfio(const VrCheckInput *input, const VrPciFunction *function, VrR
         vr_report_add(report, "card-left-on-vfio", VR_SEVERITY_INFO, VR_REMEDY_NONE, subject,
                       g_strdup("a virtual machine has it now"),
                       g_strdup_printf("/dev/vfio/%d: busy", function->group), NULL);
-    } else if (is_claimed(input, function->address) || is_kept_by_id(input->facts, function)) {
+    } else if (vr_pci_addresses_contain(input->claimed, function->address) ||
+               is_kept_by_id(input->facts, function)) {
         vr_report_add(report, "card-left-on-vfio", VR_SEVERITY_OK, VR_REMEDY_NONE, subject,
                       g_strdup("is kept on vfio-pci on purpose"),
                       g_strdup("a journal of vmrun, driverctl, or the list of ids names it"), NULL);

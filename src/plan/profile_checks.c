@@ -190,12 +190,9 @@ check_functions(const VrSection *gpu, VrMistakes *mistakes)
     if (!vr_value_address(vr_section_value(gpu, "device", VR_GUEST_LINUX), &card)) {
         return;
     }
-    for (guint i = 0; i < functions->len; i++) {
-        if (vr_pci_address_equal(g_array_index(functions, VrPciAddress, i), card)) {
-            return;
-        }
+    if (!vr_pci_addresses_contain(functions, card)) {
+        complain(mistakes, gpu, setting, "the card itself (device) is missing in the list");
     }
-    complain(mistakes, gpu, setting, "the card itself (device) is missing in the list");
 }
 
 static char *

@@ -163,17 +163,6 @@ vr_value_pin(const char *value)
     return cpus->len > 0 ? g_steal_pointer(&cpus) : NULL;
 }
 
-static bool
-has_address(const GArray *addresses, VrPciAddress address)
-{
-    for (guint i = 0; i < addresses->len; i++) {
-        if (vr_pci_address_equal(g_array_index(addresses, VrPciAddress, i), address)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 GArray *
 vr_value_functions(const char *value)
 {
@@ -186,7 +175,7 @@ vr_value_functions(const char *value)
         if (words[i][0] == '\0') {
             continue;
         }
-        if (!vr_value_address(words[i], &address) || has_address(addresses, address)) {
+        if (!vr_value_address(words[i], &address) || vr_pci_addresses_contain(addresses, address)) {
             return NULL;
         }
         g_array_append_val(addresses, address);

@@ -162,17 +162,13 @@ check_assigned(const char *entry, const GArray *addresses, GError **error)
 {
     g_auto(GStrv) words = g_strsplit(entry, " ", 2);
     VrPciAddress address;
-    if (g_strv_length(words) != 2 || !vr_pci_address_parse(words[0], &address)) {
+    if (g_strv_length(words) != 2 || !vr_pci_address_parse(words[0], &address) ||
+        !vr_pci_addresses_contain(addresses, address)) {
         return true;
     }
-    for (guint i = 0; i < addresses->len; i++) {
-        if (vr_pci_address_equal(g_array_index(addresses, VrPciAddress, i), address)) {
-            return vr_error_set(error, VR_ERROR_BUSY,
-                                "%s belongs to the running domain '%s'; shut that down first",
-                                words[0], words[1]);
-        }
-    }
-    return true;
+    return vr_error_set(error, VR_ERROR_BUSY,
+                        "%s belongs to the running domain '%s'; shut that down first", words[0],
+                        words[1]);
 }
 
 bool

@@ -73,17 +73,6 @@ vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned ti
     }
 }
 
-static bool
-is_stuck(const VrJournal *journal, VrPciAddress address)
-{
-    for (guint i = 0; i < journal->stuck->len; i++) {
-        if (vr_pci_address_equal(g_array_index(journal->stuck, VrPciAddress, i), address)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Take out of a state what belongs to devices that must not be touched. Goes backwards because
  * removal moves what follows. */
 static void
@@ -91,13 +80,14 @@ drop_devices(VrHostState *state, const VrJournal *journal, bool all)
 {
     for (guint i = state->bindings->len; i-- > 0;) {
         const VrBinding *binding = g_ptr_array_index(state->bindings, i);
-        if (all || is_stuck(journal, binding->address)) {
+        if (all || vr_pci_addresses_contain(journal->stuck, binding->address)) {
             g_ptr_array_remove_index(state->bindings, i);
         }
     }
     for (guint i = state->attributes->len; i-- > 0;) {
         const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
-        if (attribute->has_device && (all || is_stuck(journal, attribute->device))) {
+        if (attribute->has_device &&
+            (all || vr_pci_addresses_contain(journal->stuck, attribute->device))) {
             g_ptr_array_remove_index(state->attributes, i);
         }
     }

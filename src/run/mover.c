@@ -30,21 +30,10 @@ say(const VrMover *mover, VrStage stage, const char *text)
 }
 
 static bool
-has_address(const GArray *addresses, VrPciAddress address)
-{
-    for (guint i = 0; i < addresses->len; i++) {
-        if (vr_pci_address_equal(g_array_index(addresses, VrPciAddress, i), address)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
 is_stuck(const VrMover *mover, VrPciAddress address)
 {
-    return has_address(mover->stuck, address) ||
-           (mover->journal != NULL && has_address(mover->journal->stuck, address));
+    return vr_pci_addresses_contain(mover->stuck, address) ||
+           (mover->journal != NULL && vr_pci_addresses_contain(mover->journal->stuck, address));
 }
 
 static bool
@@ -72,14 +61,14 @@ static void
 record_stuck(VrMover *mover, const VrPciAddress *address, const GError *why)
 {
     g_autoptr(GError) error = NULL;
-    if (address != NULL && !has_address(mover->stuck, *address)) {
+    if (address != NULL && !vr_pci_addresses_contain(mover->stuck, *address)) {
         g_array_append_val(mover->stuck, *address);
     }
     VrJournal *journal = mover->journal;
     if (journal == NULL || address == NULL) {
         return;
     }
-    if (!has_address(journal->stuck, *address)) {
+    if (!vr_pci_addresses_contain(journal->stuck, *address)) {
         g_array_append_val(journal->stuck, *address);
     }
     /* Of two that hang the first counts while it lives. */

@@ -124,6 +124,18 @@ test_id_and_free(void)
     vr_pci_function_free(NULL);
 }
 
+static void
+test_contain(void)
+{
+    g_autoptr(GArray) addresses = g_array_new(FALSE, FALSE, sizeof(VrPciAddress));
+    VrPciAddress card = {0, 1, 0, 0};
+    VrPciAddress sound = {0, 1, 0, 1};
+    g_assert_false(vr_pci_addresses_contain(addresses, card));
+    g_array_append_val(addresses, card);
+    g_assert_true(vr_pci_addresses_contain(addresses, card));
+    g_assert_false(vr_pci_addresses_contain(addresses, sound));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -131,6 +143,7 @@ main(int argc, char **argv)
     g_test_add_func("/host/pci-address/parse-and-format", test_parse_and_format);
     g_test_add_func("/host/pci-address/order-is-by-number", test_order_is_by_number);
     g_test_add_func("/host/pci-address/same-slot", test_same_slot);
+    g_test_add_func("/host/pci-address/contain", test_contain);
     g_test_add_func("/host/pci-address/classes", test_classes);
     g_test_add_func("/host/pci-address/id-and-free", test_id_and_free);
     return g_test_run();
