@@ -202,8 +202,10 @@ progress(void *data, const VrStep *step, bool done, const GError *error)
     if (done && step->kind == VR_STEP_BIND && mover->left != NULL) {
         say_moved(mover, step);
         g_clear_pointer(&mover->left, g_free);
-    } else {
-        say(mover, done && is_notable(step) ? VR_STAGE_DONE : VR_STAGE_DETAIL, description);
+    } else if (!done) {
+        say(mover, VR_STAGE_DETAIL, description);
+    } else if (is_notable(step)) {
+        say(mover, VR_STAGE_DONE, description);
     }
 }
 
