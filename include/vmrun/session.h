@@ -2,14 +2,15 @@
 /*
  * A session: one run of one profile, from the first look at the host to the last thing given back.
  *
- *   lock      one session per profile; a short global lock while devices are claimed
- *   recover   what an earlier session left behind is given back first; a guest that still lives is
- * adopted inspect   facts, findings, plan; blockers end here, before anything was written journal
- * the original state of everything in the plan is durable on disk take      units stop, memory is
- * reserved, the card's functions move to vfio-pci, each verified start     the domain is created;
- * its QEMU is known by pid and start time watch     the process is watched by pidfd; a signal asks
- * the guest to shut down give back the plan from what is now to what the journal says, as after a
- * crash; then the journal is closed
+ * - lock: one session per profile; a short global lock while devices are claimed
+ * - recover: what an earlier session left is given back first; a guest that still lives is adopted
+ * - inspect: facts, findings, plan; blockers end here, before anything was written
+ * - journal: the original state of everything in the plan is durable on disk
+ * - take: units stop, memory is reserved, the functions move to vfio-pci, each verified
+ * - start: the domain is created; its QEMU is known by pid and start time
+ * - watch: the process is watched by pidfd; a signal asks the guest to shut down
+ * - give back: the plan from what is now to what the journal says, as after a crash; then the
+ *   journal is closed, or stays with what after-stop=keep leaves on vfio-pci
  *
  * Everything that can block runs in a worker (worker.h). Whatever happens after `journal`, give
  * back runs.
@@ -48,7 +49,7 @@ typedef struct {
  * Errors are those of contract: HOST_NOT_READY, BUSY, UNREACHABLE, NOT_AUTHORISED with nothing
  * changed; START_FAILED with everything given back; FAILED when QEMU died under a running guest;
  * RESTORE_INCOMPLETE, which wins over all others, when something could not be given back. After a
- * failure that left a card behind the journal stays for vr_restore().
+ * failure that left a card behind the journal stays for vr_recover().
  */
 bool vr_session_run(VrSysroot *root, const VrProfile *profile, const VrListener *listener,
                     GError **error);
@@ -56,7 +57,7 @@ bool vr_session_run(VrSysroot *root, const VrProfile *profile, const VrListener 
 /*
  * Become the supervisor of a guest whose own one died, and bring it to its end at once: ask it to
  * shut down, wait at most timeout_s, power it off then if `force`. VR_ERROR_TIMED_OUT: it was left
- * running.
+ * running. VR_ERROR_STOP_FAILED: it could not be powered off.
  */
 bool vr_session_finish(VrSysroot *root, const VrProfile *profile, bool force, unsigned timeout_s,
                        const VrListener *listener, GError **error);

@@ -6,11 +6,13 @@
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
+#include <vmrun/recovery.h>
 
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#define BOOT_ID "0b4e7b32-6a3d-4a6f-9d4f-2f3c1c5c9b1e"
 #define GPU "0000:01:00.0"
 #define CONTROL "/sys/bus/pci/devices/" GPU "/power/control"
 
@@ -139,6 +141,78 @@ test_adopted_guest_without_a_process(gconstpointer data)
     host_free(host);
 }
 
+/* A session of `host` that ended well, with after-stop=keep: its card is as it was taken. */
+static void
+end_of_a_keeping_session(Host *host)
+{
+    VrJournal *journal = host->session.journal;
+    tree_write(host->directory, "/proc/sys/kernel/random/boot_id", BOOT_ID);
+    tree_write(host->directory, "/sys/devices/pci0000:00/" GPU "/power/control", "on");
+    journal->boot_id = g_strdup(BOOT_ID);
+    journal->uri = g_strdup("qemu:///system");
+    journal->domain_uuid = g_strdup(BOOT_ID);
+    journal->phase = VR_PHASE_RUNNING;
+    vr_host_state_free(journal->before);
+    journal->before = state_with_power("auto");
+    journal->keep = true;
+}
+
+static void
+assert_power(const Host *host, const char *value)
+{
+    g_autofree char *now = vr_sysroot_read_optional(host->session.root, CONTROL);
+    g_assert_cmpstr(now, ==, value);
+}
+
+static void
+test_kept_devices_stay_on_record_until_restored(void)
+{
+    Host *host = host_new();
+    VrSession *session = &host->session;
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions leave = {.leave_kept = true};
+    VrRecoveryOptions all = {0};
+    g_autoptr(VrJournal) kept = NULL;
+    g_autoptr(GError) error = NULL;
+    end_of_a_keeping_session(host);
+    g_assert_true(vr_give_back(session->root, session->journal, session->mover, 0, NULL, &error));
+    g_assert_no_error(error);
+    assert_power(host, "on");
+    g_assert_true(vr_recover(session->root, "gaming", &leave, NULL, &recovery, &kept, &error));
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_KEPT);
+    g_assert_cmpint(kept->phase, ==, VR_PHASE_KEPT);
+    g_assert_cmpstr(vr_host_state_attribute(kept->before, CONTROL)->value, ==, "auto");
+    assert_power(host, "on");
+    g_assert_true(vr_recover(session->root, "gaming", &all, NULL, &recovery, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_RESTORED);
+    assert_power(host, "auto");
+    g_assert_null(vr_journal_read(session->root, "gaming", &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_NOT_FOUND);
+    host_free(host);
+}
+
+/* The next start must not take vfio-pci for what the card had at first. */
+static void
+test_next_start_inherits_the_original_driver(void)
+{
+    Host *host = host_new();
+    VrPciAddress address = {0, 1, 0, 0};
+    g_autoptr(VrHostState) before = state_with_power("on");
+    host->session.kept = vr_journal_new("gaming");
+    vr_host_state_free(host->session.kept->before);
+    host->session.kept->before = state_with_power("auto");
+    vr_host_state_binding(host->session.kept->before, address)->driver = g_strdup("nvidia");
+    vr_host_state_binding(before, address)->driver = g_strdup("vfio-pci");
+    vr_host_state_binding(before, address)->driver_override = g_strdup("vfio-pci");
+    vr_session_inherit_kept(&host->session, before);
+    g_assert_cmpstr(vr_host_state_binding(before, address)->driver, ==, "nvidia");
+    g_assert_null(vr_host_state_binding(before, address)->driver_override);
+    g_assert_cmpstr(vr_host_state_attribute(before, CONTROL)->value, ==, "auto");
+    vr_journal_free(host->session.kept);
+    host_free(host);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -156,5 +230,9 @@ main(int argc, char **argv)
                          GINT_TO_POINTER(0), test_adopted_guest_without_a_process);
     g_test_add_data_func("/session/adopted-guest-that-has-ended-is-the-end",
                          GINT_TO_POINTER(G_MAXINT), test_adopted_guest_without_a_process);
+    g_test_add_func("/session/kept-devices-stay-on-record-until-restored",
+                    test_kept_devices_stay_on_record_until_restored);
+    g_test_add_func("/session/next-start-inherits-the-original-driver",
+                    test_next_start_inherits_the_original_driver);
     return g_test_run();
 }
