@@ -30,6 +30,14 @@ typedef enum {
     VR_PHASE_KEPT,   /* after-stop=keep: ended well, and only the devices stay where they are */
 } VrPhase;
 
+/* A device that a step overran on, and the worker that still does it: while that process lives the
+ * device must not be touched, not even looked at. */
+typedef struct {
+    VrPciAddress address;
+    int pid;
+    uint64_t start_time; /* field 22 of /proc/PID/stat */
+} VrStuck;
+
 typedef struct {
     char *profile;
     char *boot_id;
@@ -41,15 +49,20 @@ typedef struct {
     int64_t since;            /* start of the session, seconds since the epoch, UTC */
     bool keep;                /* after-stop=keep: bindings stay, everything else goes back */
     VrHostState *before;      /* the original state: what restore leads back to */
-    GArray *stuck;            /* VrPciAddress of devices whose step overran */
-    int stuck_pid;            /* worker that hangs, 0: none */
-    uint64_t stuck_start_time;
-    char *message; /* why it is stuck or failed, for status; NULL */
+    GArray *stuck;            /* VrStuck, one for each device whose step overran */
+    char *message;            /* why it is stuck or failed, for status; NULL */
 } VrJournal;
 
 VrJournal *vr_journal_new(const char *profile);
 void vr_journal_free(VrJournal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrJournal, vr_journal_free)
+
+/* The entry of a device that is stuck, or NULL. Lent. */
+const VrStuck *vr_journal_stuck(const VrJournal *journal, VrPciAddress address);
+/* Add or replace one. */
+void vr_journal_set_stuck(VrJournal *journal, VrStuck stuck);
+/* Does the worker of any of them live? */
+bool vr_journal_hangs(const VrSysroot *root, const VrJournal *journal);
 
 /* Text of the file and back (pure; the fuzzers' door). VR_ERROR_CORRUPT names what is wrong. */
 char *vr_journal_to_text(const VrJournal *journal);

@@ -80,14 +80,14 @@ drop_devices(VrHostState *state, const VrJournal *journal, bool all)
 {
     for (guint i = state->bindings->len; i-- > 0;) {
         const VrBinding *binding = g_ptr_array_index(state->bindings, i);
-        if (all || vr_pci_addresses_contain(journal->stuck, binding->address)) {
+        if (all || vr_journal_stuck(journal, binding->address) != NULL) {
             g_ptr_array_remove_index(state->bindings, i);
         }
     }
     for (guint i = state->attributes->len; i-- > 0;) {
         const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
         if (attribute->has_device &&
-            (all || vr_pci_addresses_contain(journal->stuck, attribute->device))) {
+            (all || vr_journal_stuck(journal, attribute->device) != NULL)) {
             g_ptr_array_remove_index(state->attributes, i);
         }
     }
@@ -108,12 +108,24 @@ wanted_from(const VrJournal *journal)
 static void
 forget_finished_stuck(const VrSysroot *root, VrJournal *journal)
 {
-    if (journal->stuck->len > 0 &&
-        !vr_process_is_alive(root, journal->stuck_pid, journal->stuck_start_time)) {
-        g_array_set_size(journal->stuck, 0);
-        journal->stuck_pid = 0;
-        journal->stuck_start_time = 0;
+    for (guint i = journal->stuck->len; i-- > 0;) {
+        const VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
+        if (!vr_process_is_alive(root, stuck->pid, stuck->start_time)) {
+            g_array_remove_index(journal->stuck, i);
+        }
     }
+}
+
+static bool
+is_told(const GPtrArray *left, VrPciAddress address)
+{
+    for (guint i = 0; i < left->len; i++) {
+        const VrLeftOver *item = g_ptr_array_index(left, i);
+        if (item->is_device && vr_pci_address_equal(item->address, address)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static char *
@@ -125,10 +137,12 @@ describe_left(const VrJournal *journal, const GPtrArray *left)
         g_string_append_printf(text, "%s%s", text->len > 0 ? "; " : "", item->message);
     }
     for (guint i = 0; i < journal->stuck->len; i++) {
-        g_autofree char *address =
-            vr_pci_address_format(g_array_index(journal->stuck, VrPciAddress, i));
-        g_string_append_printf(text, "%s%s hangs in the kernel (process %d)",
-                               text->len > 0 ? "; " : "", address, journal->stuck_pid);
+        const VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
+        g_autofree char *address = vr_pci_address_format(stuck->address);
+        if (!is_told(left, stuck->address)) {
+            g_string_append_printf(text, "%s%s hangs in the kernel (process %d)",
+                                   text->len > 0 ? "; " : "", address, stuck->pid);
+        }
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
 }

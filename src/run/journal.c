@@ -5,6 +5,7 @@
 
 #include <vmrun/error.h>
 #include <vmrun/files.h>
+#include <vmrun/process.h>
 #include <vmrun/text.h>
 
 #include <fcntl.h>
@@ -39,7 +40,7 @@ vr_journal_new(const char *profile)
     VrJournal *journal = g_new0(VrJournal, 1);
     journal->profile = g_strdup(profile);
     journal->before = vr_host_state_new();
-    journal->stuck = g_array_new(FALSE, TRUE, sizeof(VrPciAddress));
+    journal->stuck = g_array_new(FALSE, TRUE, sizeof(VrStuck));
     return journal;
 }
 
@@ -59,6 +60,47 @@ vr_journal_free(VrJournal *journal)
     g_free(journal);
 }
 
+static VrStuck *
+find_stuck(const VrJournal *journal, VrPciAddress address)
+{
+    for (guint i = 0; i < journal->stuck->len; i++) {
+        VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
+        if (vr_pci_address_equal(stuck->address, address)) {
+            return stuck;
+        }
+    }
+    return NULL;
+}
+
+const VrStuck *
+vr_journal_stuck(const VrJournal *journal, VrPciAddress address)
+{
+    return find_stuck(journal, address);
+}
+
+void
+vr_journal_set_stuck(VrJournal *journal, VrStuck stuck)
+{
+    VrStuck *known = find_stuck(journal, stuck.address);
+    if (known != NULL) {
+        *known = stuck;
+    } else {
+        g_array_append_val(journal->stuck, stuck);
+    }
+}
+
+bool
+vr_journal_hangs(const VrSysroot *root, const VrJournal *journal)
+{
+    for (guint i = 0; i < journal->stuck->len; i++) {
+        const VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
+        if (vr_process_is_alive(root, stuck->pid, stuck->start_time)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Absent and NULL are the same; what a terminal should not see does not get in. */
 static void
 set_text(GKeyFile *file, const char *group, const char *key, const char *text)
@@ -69,18 +111,18 @@ set_text(GKeyFile *file, const char *group, const char *key, const char *text)
     }
 }
 
+/* "ADDRESS/PID/START-TIME", with blanks between. */
 static void
 set_stuck(GKeyFile *file, const VrJournal *journal)
 {
     g_autoptr(GString) devices = g_string_new(NULL);
     for (guint i = 0; i < journal->stuck->len; i++) {
-        g_autofree char *address =
-            vr_pci_address_format(g_array_index(journal->stuck, VrPciAddress, i));
-        g_string_append_printf(devices, "%s%s", devices->len > 0 ? " " : "", address);
+        const VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
+        g_autofree char *address = vr_pci_address_format(stuck->address);
+        g_string_append_printf(devices, "%s%s/%d/%" G_GUINT64_FORMAT, i > 0 ? " " : "", address,
+                               stuck->pid, stuck->start_time);
     }
     g_key_file_set_string(file, "stuck", "devices", devices->str);
-    g_key_file_set_integer(file, "stuck", "pid", journal->stuck_pid);
-    g_key_file_set_uint64(file, "stuck", "start-time", journal->stuck_start_time);
 }
 
 char *
@@ -207,22 +249,33 @@ get_session(GKeyFile *file, VrJournal *journal, GError **error)
 }
 
 static bool
+parse_stuck(const char *text, VrStuck *out_stuck)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "/", -1);
+    uint64_t pid = 0;
+    if (g_strv_length(parts) != 3 || !vr_pci_address_parse(parts[0], &out_stuck->address) ||
+        !vr_text_to_uint(parts[1], 0, G_MAXINT, &pid) ||
+        !vr_text_to_uint(parts[2], 0, UINT64_MAX, &out_stuck->start_time)) {
+        return false;
+    }
+    out_stuck->pid = (int) pid;
+    return true;
+}
+
+static bool
 get_stuck(GKeyFile *file, VrJournal *journal, GError **error)
 {
     g_autofree char *text = g_key_file_get_string(file, "stuck", "devices", NULL);
-    uint64_t pid;
-    if (text == NULL || !get_number(file, "stuck", "pid", G_MAXINT, &pid, error) ||
-        !get_number(file, "stuck", "start-time", UINT64_MAX, &journal->stuck_start_time, error)) {
-        return text != NULL ? false : wrong(error, "devices");
+    if (text == NULL) {
+        return wrong(error, "devices");
     }
-    journal->stuck_pid = (int) pid;
     g_auto(GStrv) words = g_strsplit(text, " ", -1);
     for (char **word = words; *word != NULL; word++) {
-        VrPciAddress address;
-        if (!vr_pci_address_parse(*word, &address)) {
+        VrStuck stuck = {0};
+        if (!parse_stuck(*word, &stuck) || vr_journal_stuck(journal, stuck.address) != NULL) {
             return wrong(error, "devices");
         }
-        g_array_append_val(journal->stuck, address);
+        vr_journal_set_stuck(journal, stuck);
     }
     return true;
 }

@@ -33,7 +33,7 @@ static bool
 is_stuck(const VrMover *mover, VrPciAddress address)
 {
     return vr_pci_addresses_contain(mover->stuck, address) ||
-           (mover->journal != NULL && vr_pci_addresses_contain(mover->journal->stuck, address));
+           (mover->journal != NULL && vr_journal_stuck(mover->journal, address) != NULL);
 }
 
 static bool
@@ -68,14 +68,8 @@ record_stuck(VrMover *mover, const VrPciAddress *address, const GError *why)
     if (journal == NULL || address == NULL) {
         return;
     }
-    if (!vr_pci_addresses_contain(journal->stuck, *address)) {
-        g_array_append_val(journal->stuck, *address);
-    }
-    /* Of two that hang the first counts while it lives. */
-    if (!vr_process_is_alive(mover->root, journal->stuck_pid, journal->stuck_start_time)) {
-        journal->stuck_pid = vr_worker_pid(mover->worker);
-        journal->stuck_start_time = vr_worker_start_time(mover->worker);
-    }
+    vr_journal_set_stuck(journal, (VrStuck){*address, vr_worker_pid(mover->worker),
+                                            vr_worker_start_time(mover->worker)});
     g_free(journal->message);
     journal->message = g_strdup(why->message);
     if (!vr_journal_write(mover->root, journal, &error)) {

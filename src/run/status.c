@@ -151,8 +151,7 @@ orphan_state(const VrSysroot *root, const VrStatus *status, const VrJournal *jou
         return VR_STATE_STOPPED;
     }
     bool stuck = journal != NULL
-                     ? journal->phase == VR_PHASE_STUCK &&
-                           vr_process_is_alive(root, journal->stuck_pid, journal->stuck_start_time)
+                     ? journal->phase == VR_PHASE_STUCK && vr_journal_hangs(root, journal)
                      : status->state == VR_STATE_STUCK;
     if (stuck) {
         return VR_STATE_STUCK;

@@ -94,10 +94,8 @@ test_hanging_step_is_told(void)
     VrPciAddress address = {0, 1, 0, 0};
     g_array_append_val(addresses, address);
     g_clear_pointer(&host.lock, vr_lock_release);
-    g_array_append_val(journal->stuck, address);
+    vr_journal_set_stuck(journal, (VrStuck){address, 77, 4242});
     journal->phase = VR_PHASE_STUCK;
-    journal->stuck_pid = 77;
-    journal->stuck_start_time = 4242;
     g_assert_true(vr_journal_write(host.root, journal, NULL));
     g_assert_false(vr_claims_hang(host.root, addresses));
     tree_write(host.directory, "/proc/77/stat",

@@ -37,9 +37,7 @@ full_journal(const char *profile)
     journal->qemu_start_time = UINT64_MAX;
     journal->since = 1795372439;
     journal->keep = true;
-    g_array_append_val(journal->stuck, address);
-    journal->stuck_pid = 99;
-    journal->stuck_start_time = 12345;
+    vr_journal_set_stuck(journal, (VrStuck){address, 99, 12345});
     journal->message = g_strdup("0000:01:00.0: unbind; it = \"hangs\"");
     return journal;
 }
@@ -75,7 +73,32 @@ test_round_trip(void)
     g_assert_cmpuint(again->qemu_start_time, ==, UINT64_MAX);
     g_assert_cmpint(again->phase, ==, VR_PHASE_STUCK);
     g_assert_cmpuint(again->stuck->len, ==, 1);
+    g_assert_cmpint(vr_journal_stuck(again, (VrPciAddress){0, 1, 0, 0})->pid, ==, 99);
     g_assert_true(vr_host_state_equal(journal->before, again->before));
+}
+
+/* Two that hang have two workers, and the record ends with the later one of them. */
+static void
+test_each_stuck_device_has_its_worker(void)
+{
+    g_autoptr(VrJournal) journal = vr_journal_new("gaming");
+    g_autofree char *directory = tree_new();
+    g_autoptr(VrSysroot) root = tree_root(directory);
+    VrPciAddress gpu = {0, 1, 0, 0};
+    VrPciAddress audio = {0, 1, 0, 1};
+    tree_write(directory, "/proc/78/stat", "78 (x) D 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 222 1 1");
+    vr_journal_set_stuck(journal, (VrStuck){gpu, 77, 111});
+    g_assert_false(vr_journal_hangs(root, journal));
+    vr_journal_set_stuck(journal, (VrStuck){audio, 78, 111});
+    g_assert_false(vr_journal_hangs(root, journal)); /* another process has that number now */
+    vr_journal_set_stuck(journal, (VrStuck){audio, 78, 222});
+    g_assert_true(vr_journal_hangs(root, journal));
+    g_autofree char *text = vr_journal_to_text(journal);
+    g_autoptr(VrJournal) again = vr_journal_from_text(text, strlen(text), NULL);
+    g_assert_cmpuint(again->stuck->len, ==, 2);
+    g_assert_cmpint(vr_journal_stuck(again, gpu)->pid, ==, 77);
+    g_assert_cmpuint(vr_journal_stuck(again, audio)->start_time, ==, 222);
+    tree_remove(g_steal_pointer(&directory));
 }
 
 static void
@@ -148,6 +171,9 @@ test_every_field_is_checked_behind_the_checksum(void)
         {"keep=true", "keep=maybe"},
         {"since=1795372439", "since=soon"},
         {"devices=0000:01:00.0", "devices=all"},
+        {"devices=0000:01:00.0/99/", "devices=0000:01:00.0/-1/"},
+        {"devices=0000:01:00.0/99/12345", "devices=0000:01:00.0/99"},
+        {"devices=", "devices=0000:01:00.0/1/1 "}, /* twice */
         {"\"nvidia\"", "\"a/b\""},
         {"[before]", "[after]"},
         {"uri=qemu", "uri=\\n"},
@@ -320,6 +346,8 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/journal/round-trip", test_round_trip);
     g_test_add_func("/journal/empty-round-trip", test_empty_round_trip);
+    g_test_add_func("/journal/each-stuck-device-has-its-worker",
+                    test_each_stuck_device_has_its_worker);
     g_test_add_func("/journal/cut-off-anywhere-is-corrupt", test_cut_off_anywhere_is_corrupt);
     g_test_add_func("/journal/any-changed-byte-is-corrupt", test_any_changed_byte_is_corrupt);
     g_test_add_func("/journal/every-field-is-checked-behind-the-checksum",

@@ -339,7 +339,7 @@ test_stuck_device_of_the_journal_is_not_touched(void)
     const char *const argv[] = {own_path(), "worker", host.directory, NULL};
     g_autoptr(VrMover) mover = vr_mover_new_with(host.root, NULL, argv);
     g_autoptr(GError) error = NULL;
-    g_array_append_val(journal->stuck, address);
+    vr_journal_set_stuck(journal, (VrStuck){.address = address});
     vr_mover_set_journal(mover, journal);
     g_assert_false(set_power(vr_mover_executor(mover), "on", 0x2484, &error));
     g_assert_error(error, VR_ERROR, VR_ERROR_STUCK);
