@@ -247,6 +247,30 @@ split_words(char **argv, char ***out_after)
     return g_strv_builder_end(before);
 }
 
+/*
+ * As root only what is known to be harmless is kept of the caller's environment, and PATH is the
+ * system's: whoever could set a variable (sudo -E, a cron job, a desktop file) chooses neither
+ * root's modprobe nor libvirt's or GLib's plug-ins. Variables of the dynamic linker have had their
+ * effect by now; sudo and systemd remove them before.
+ */
+static void
+clean_environment(void)
+{
+    static const char *const kept[] = {
+        "TERM", "COLUMNS", "LINES",  "NO_COLOR",      "LANG",         "LANGUAGE",      "TZ",
+        "HOME", "USER",    "EDITOR", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", NULL,
+    };
+    g_auto(GStrv) names = g_listenv();
+    for (char **name = names; *name != NULL && geteuid() == 0; name++) {
+        if (!g_strv_contains(kept, *name) && !g_str_has_prefix(*name, "LC_")) {
+            g_unsetenv(*name);
+        }
+    }
+    if (geteuid() == 0) {
+        g_setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", TRUE);
+    }
+}
+
 static void
 raw_options_clear(RawOptions *raw)
 {
@@ -261,6 +285,7 @@ int
 main(int argc, char **argv)
 {
     (void) argc;
+    clean_environment();
     setlocale(LC_ALL, "");
     signal(SIGPIPE, SIG_IGN); /* a pager that was closed must not end a session in the middle */
     RawOptions raw = {0};
