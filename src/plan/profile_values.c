@@ -286,13 +286,12 @@ is_pin(const char *value)
     return cpus != NULL || strcmp(value, "auto") == 0 || strcmp(value, "none") == 0;
 }
 
-static bool
-is_hypervisor(const char *value)
+bool
+vr_value_is_uri(const char *value)
 {
     static const char embed[] = "qemu:///embed?root=";
-    static const char *const words[] = {"auto", "system", "embedded", "qemu:///system", NULL};
 
-    if (g_strv_contains(words, value)) {
+    if (strcmp(value, "qemu:///system") == 0) {
         return true;
     }
     if (!g_str_has_prefix(value, embed)) {
@@ -302,6 +301,14 @@ is_hypervisor(const char *value)
     const char *directory = value + strlen(embed);
     return is_path(directory) &&
            consists_of(directory, LETTERS_AND_DIGITS "/._-", EMBED_ROOT_LIMIT);
+}
+
+static bool
+is_hypervisor(const char *value)
+{
+    static const char *const words[] = {"auto", "system", "embedded", NULL};
+
+    return g_strv_contains(words, value) || vr_value_is_uri(value);
 }
 
 static bool

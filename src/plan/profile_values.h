@@ -23,6 +23,12 @@ const char *vr_value_accepts(VrValueKind kind);
 /* [A-Za-z0-9][A-Za-z0-9_-]{0,31}: the NAME in [disk NAME]. */
 bool vr_value_is_section_name(const char *name);
 
+/*
+ * The two URIs of libvirt that vmrun ever opens. Others would let a text choose a program or a
+ * socket (qemu+ext:///system?command=…). A journal is held to it, too.
+ */
+bool vr_value_is_uri(const char *value);
+
 /* The meaning of a value. All return false, or NULL, when it has none, without touching `out_…`. */
 bool vr_value_cpus(const char *value, unsigned *out_cpus); /* auto: 0 */
 bool vr_value_memory(const char *value, uint64_t *out_mib);

@@ -2,6 +2,7 @@
 #include <vmrun/journal.h>
 
 #include "base/fd.h"
+#include "plan/profile_values.h"
 
 #include <vmrun/error.h>
 #include <vmrun/files.h>
@@ -197,6 +198,22 @@ get_text(GKeyFile *file, const char *key, const char *pattern, char **out_text, 
            wrong(error, key);
 }
 
+/* Absent, or a text that a rule allows. */
+static bool
+get_checked(GKeyFile *file, const char *key, bool (*rule)(const char *), char **out_text,
+            GError **error)
+{
+    return get_text(file, key, "", out_text, error) &&
+           (*out_text == NULL || rule(*out_text) || wrong(error, key));
+}
+
+static bool
+is_printable(const char *text)
+{
+    g_autofree char *shown = vr_text_printable(text);
+    return g_str_equal(shown, text);
+}
+
 static bool
 get_phase(GKeyFile *file, VrPhase *out_phase, GError **error)
 {
@@ -233,9 +250,9 @@ get_session(GKeyFile *file, VrJournal *journal, GError **error)
     uint64_t pid, since;
     if (!get_profile(file, journal, error) ||
         !get_text(file, "boot-id", uuid, &journal->boot_id, error) ||
-        !get_text(file, "uri", "^[\\x21-\\x7e]{1,500}$", &journal->uri, error) ||
+        !get_checked(file, "uri", vr_value_is_uri, &journal->uri, error) ||
         !get_text(file, "domain", uuid, &journal->domain_uuid, error) ||
-        !get_text(file, "message", "", &journal->message, error) ||
+        !get_checked(file, "message", is_printable, &journal->message, error) ||
         !get_phase(file, &journal->phase, error) || !get_keep(file, journal, error) ||
         !get_number(file, "session", "qemu-pid", G_MAXINT, &pid, error) ||
         !get_number(file, "session", "qemu-start-time", UINT64_MAX, &journal->qemu_start_time,
