@@ -37,6 +37,7 @@ typedef struct {
     bool have_lock;  /* the caller holds the profile's lock */
     bool dry_run;    /* only say what would be done */
     bool leave_kept; /* what after-stop=keep left is not touched */
+    VrMover *mover;  /* does the steps; lent; NULL: one of its own */
 } VrRecoveryOptions;
 
 /*

@@ -18,6 +18,7 @@ struct _VrMover {
     char **program;   /* NULL: this same one */
     char *left;       /* the driver that the function on its way was just unbound from */
     GArray *stuck;    /* VrPciAddress: of this mover, in the journal, too, if there is one */
+    VrExecutor over;  /* does the work instead of a worker; execute NULL: none */
     VrExecutor executor;
 };
 
@@ -68,8 +69,10 @@ record_stuck(VrMover *mover, const VrPciAddress *address, const GError *why)
     if (journal == NULL || address == NULL) {
         return;
     }
-    vr_journal_set_stuck(journal, (VrStuck){*address, vr_worker_pid(mover->worker),
-                                            vr_worker_start_time(mover->worker)});
+    /* Without a worker nobody hangs but us: no process. */
+    vr_journal_set_stuck(
+        journal, (VrStuck){*address, mover->worker != NULL ? vr_worker_pid(mover->worker) : 0,
+                           mover->worker != NULL ? vr_worker_start_time(mover->worker) : 0});
     g_free(journal->message);
     journal->message = g_strdup(why->message);
     if (!vr_journal_write(mover->root, journal, &error)) {
@@ -106,6 +109,20 @@ say_slow(void *data)
 }
 
 static bool
+execute_over(VrMover *mover, const VrStep *step, const VrHostState *wanted, GError **error)
+{
+    GError *failure = NULL;
+    bool done = mover->over.execute(mover->over.data, step, wanted, &failure);
+    if (!done) {
+        if (g_error_matches(failure, VR_ERROR, VR_ERROR_STUCK)) {
+            record_stuck(mover, step->has_device ? &step->device : NULL, failure);
+        }
+        g_propagate_error(error, failure);
+    }
+    return done;
+}
+
+static bool
 execute(void *data, const VrStep *step, const VrHostState *wanted, GError **error)
 {
     VrMover *mover = data;
@@ -116,6 +133,9 @@ execute(void *data, const VrStep *step, const VrHostState *wanted, GError **erro
     if (step->has_device && is_stuck(mover, step->device)) {
         return vr_error_set(error, VR_ERROR_STUCK, "%s: an earlier step still hangs in the kernel",
                             description);
+    }
+    if (mover->over.execute != NULL) {
+        return execute_over(mover, step, wanted, error);
     }
     if (!start_worker(mover, error)) {
         return vr_error_prefix(error, "%s", description);
@@ -144,6 +164,9 @@ observe(void *data, const VrHostState *shape, GError **error)
 {
     VrMover *mover = data;
     GError *failure = NULL;
+    if (mover->over.execute != NULL) {
+        return mover->over.observe(mover->over.data, shape, error);
+    }
     if (!start_worker(mover, error)) {
         return NULL;
     }
@@ -212,6 +235,14 @@ vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const
     mover->program = g_strdupv((char **) argv);
     mover->stuck = g_array_new(FALSE, TRUE, sizeof(VrPciAddress));
     mover->executor = (VrExecutor){execute, observe, progress, mover};
+    return mover;
+}
+
+VrMover *
+vr_mover_new_over(VrSysroot *root, const VrListener *listener, const VrExecutor *executor)
+{
+    VrMover *mover = vr_mover_new_with(root, listener, NULL);
+    mover->over = *executor;
     return mover;
 }
 

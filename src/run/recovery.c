@@ -196,8 +196,21 @@ settle_domain(const VrSysroot *root, const VrJournal *journal, const VrListener 
     }
 }
 
+/* The journal ends with the recovery, a lent mover does not. */
 static bool
-give_back_now(VrSysroot *root, VrJournal *journal, const VrListener *listener, GError **error)
+give_back_with(VrSysroot *root, VrJournal *journal, VrMover *lent, const VrListener *listener,
+               GError **error)
+{
+    g_autoptr(VrMover) own = lent == NULL ? vr_mover_new(root, listener) : NULL;
+    VrMover *mover = lent != NULL ? lent : own;
+    bool done = vr_give_back(root, journal, mover, 0, listener, error);
+    vr_mover_set_journal(mover, NULL);
+    return done;
+}
+
+static bool
+give_back_now(VrSysroot *root, VrJournal *journal, VrMover *lent, const VrListener *listener,
+              GError **error)
 {
     if (vr_host_is_stopping(root)) {
         return vr_error_set(error, VR_ERROR_BUSY,
@@ -209,8 +222,7 @@ give_back_now(VrSysroot *root, VrJournal *journal, const VrListener *listener, G
         settle_domain(root, journal, listener);
     }
     journal->keep = false; /* who asks for a restore wants everything */
-    g_autoptr(VrMover) mover = vr_mover_new(root, listener);
-    if (!vr_give_back(root, journal, mover, 0, listener, error)) {
+    if (!give_back_with(root, journal, lent, listener, error)) {
         return false;
     }
     vr_status_remove(root, journal->profile);
@@ -227,16 +239,22 @@ explain_held(const VrSysroot *root, const VrJournal *journal, GError **error)
     return vr_error_prefix(error, "the guest is gone, but not everything that it had is free");
 }
 
+typedef struct {
+    VrRestoreAction action;
+    VrMover *mover; /* lent; NULL: give_back makes one */
+    const VrListener *listener;
+} Act;
+
 static bool
-act(VrSysroot *root, VrJournal *journal, VrRestoreAction action, const VrListener *listener,
-    GError **error)
+act(VrSysroot *root, VrJournal *journal, const Act *how, GError **error)
 {
-    switch (action) {
+    const VrListener *listener = how->listener;
+    switch (how->action) {
     case VR_RESTORE_CLOSE:
         vr_status_remove(root, journal->profile);
         return close_after_reboot(root, journal, listener, error);
     case VR_RESTORE_NOW:
-        return give_back_now(root, journal, listener, error);
+        return give_back_now(root, journal, how->mover, listener, error);
     case VR_RESTORE_HELD:
         return explain_held(root, journal, error);
     case VR_RESTORE_UNSURE:
@@ -289,7 +307,8 @@ recover_locked(VrSysroot *root, const char *profile, const VrRecoveryOptions *op
         return true;
     }
     bool only_say = options->dry_run && (action == VR_RESTORE_NOW || action == VR_RESTORE_CLOSE);
-    if (!only_say && !act(root, journal, action, listener, error)) {
+    Act how = {action, options->mover, listener};
+    if (!only_say && !act(root, journal, &how, error)) {
         return false;
     }
     *out_recovery = VR_RECOVERY_RESTORED;

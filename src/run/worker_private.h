@@ -10,6 +10,11 @@ VrWorker *vr_worker_start_program(const VrSysroot *root, const char *const *argv
 
 VrMover *vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const *argv);
 
+/* Over an executor that works in this process (the fake kernel's): no worker is ever started. Its
+ * `progress` is not called: the mover's own tells the listener. What hangs is recorded as stuck,
+ * without a process. `executor` is copied, its data is lent. */
+VrMover *vr_mover_new_over(VrSysroot *root, const VrListener *listener, const VrExecutor *executor);
+
 /* Told once, when an answer takes longer than `after_ms`. */
 typedef struct {
     unsigned after_ms;
