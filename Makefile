@@ -70,6 +70,8 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 LIBRARY = $(BUILD)/libvmrun.a
 PROGRAM = $(BUILD)/vmrun
+# In test programs only, what changes a file passes through tests/support/system_calls.c.
+WRAPPED_CALLS = openat syscall write pwrite fsync renameat unlinkat mkdirat fchmod fchmodat ftruncate
 TESTS = $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
 
@@ -101,7 +103,7 @@ $(PROGRAM): $(call objects,$(CLI_SOURCES)) $(LIBRARY)
 
 $(TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIBRARY)
 	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
+	$(CC) $(VR_LDFLAGS) $(foreach name,$(WRAPPED_CALLS),-Xlinker --wrap=$(name)) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
 	$(call say,LINK,$@)

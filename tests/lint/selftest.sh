@@ -55,6 +55,7 @@ must_fail layers src/run/run_thing.c 'void f(void) { printf("x"); }'
 must_fail layers src/cli/cli_thing.c 'const char *p = "/sys/bus/pci";'
 must_fail layers src/base/base_thing.c 'void f(void) { goto out; out:; }'
 must_fail layers src/run/private.c '#include <glib.h>\n#include "base/fd.h"\n#include <vmrun/cli_thing.h>\nvoid f(void) { g_print("x"); }'
+must_fail system_calls src/run/run_thing.c 'int f(void) { return rename("a", "b"); }'
 must_fail headers include/vmrun/base_thing.h 'VrUnknown *f(void);'
 must_fail sizes src/base/base_thing.c "void\nf(void)\n{$(printf '    ;%.0s\\n' {1..82})}"
 must_fail sizes src/base/base_thing.c "$(printf '/* */\\n%.0s' {1..600})"

@@ -4,6 +4,7 @@
 #include "base/sysroot_private.h"
 #include "fake_kernel_private.h"
 #include "run/step_private.h"
+#include "system_calls.h"
 #include "tree.h"
 
 #include <vmrun/error.h>
@@ -15,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* In the tree, so that it outlives a process; nobody else looks there. */
+#define UNITS "/fake/units"
 
 static void
 driver_free(gpointer data)
@@ -245,7 +249,9 @@ fake_kernel_add_pool(FakeKernel *kernel, unsigned pages, unsigned limit)
 void
 fake_kernel_add_unit(FakeKernel *kernel, const char *name, bool active)
 {
+    g_autofree char *path = g_strconcat(UNITS "/", name, NULL);
     g_hash_table_replace(kernel->units, g_strdup(name), GINT_TO_POINTER(active ? 1 : 0));
+    fake_store(kernel, path, active ? "active" : "inactive");
 }
 
 bool
@@ -381,11 +387,49 @@ fake_kernel_override(const FakeKernel *kernel, const char *address)
     return g_strdup(device->override != NULL ? device->override : "(null)");
 }
 
-static bool
-load_module(void *data, const VrSysroot *root, const char *module, GError **error)
+static void
+reload_device(const FakeKernel *kernel, FakeDevice *device)
 {
-    FakeKernel *kernel = data;
-    (void) root;
+    g_autofree char *path =
+        g_strdup_printf("/sys/devices/pci0000:00/%s/driver_override", device->address);
+    g_autofree char *link = g_strdup_printf("/sys/devices/pci0000:00/%s/driver", device->address);
+    g_autofree char *driver = vr_sysroot_link_name(kernel->root, link, NULL);
+    g_autofree char *override = vr_sysroot_read_optional(kernel->root, path);
+    device->driver = driver != NULL ? need_driver(kernel, driver) : NULL;
+    g_free(device->override);
+    device->override = g_strcmp0(override, "(null)") != 0 ? g_steal_pointer(&override) : NULL;
+}
+
+static bool
+unit_is_active_in_tree(const FakeKernel *kernel, const char *name)
+{
+    g_autofree char *path = g_strconcat(UNITS "/", name, NULL);
+    g_autofree char *text = vr_sysroot_read_optional(kernel->root, path);
+    return g_strcmp0(text, "active") == 0;
+}
+
+void
+fake_kernel_reload(FakeKernel *kernel)
+{
+    GHashTableIter units;
+    gpointer name;
+    for (guint i = 0; i < kernel->drivers->len; i++) {
+        FakeDriver *driver = g_ptr_array_index(kernel->drivers, i);
+        g_autofree char *path = g_strconcat("/sys/bus/pci/drivers/", driver->name, NULL);
+        driver->loaded = vr_sysroot_exists(kernel->root, path);
+    }
+    for (guint i = 0; i < kernel->devices->len; i++) {
+        reload_device(kernel, g_ptr_array_index(kernel->devices, i));
+    }
+    g_hash_table_iter_init(&units, kernel->units);
+    while (g_hash_table_iter_next(&units, &name, NULL)) {
+        g_hash_table_iter_replace(&units, GINT_TO_POINTER(unit_is_active_in_tree(kernel, name)));
+    }
+}
+
+static bool
+find_and_load(FakeKernel *kernel, const char *module)
+{
     for (guint i = 0; i < kernel->drivers->len; i++) {
         FakeDriver *driver = g_ptr_array_index(kernel->drivers, i);
         if (g_strcmp0(driver->module, module) == 0 && !driver->loaded) {
@@ -395,7 +439,21 @@ load_module(void *data, const VrSysroot *root, const char *module, GError **erro
             return true;
         }
     }
-    return vr_error_set(error, VR_ERROR_FAILED, "modprobe: module %s not found", module);
+    return false;
+}
+
+static bool
+load_module(void *data, const VrSysroot *root, const char *module, GError **error)
+{
+    g_autofree char *line = g_strdup_printf("module %s", module);
+    (void) root;
+    int result = system_call_enter(line);
+    if (result == 0) {
+        result = find_and_load(data, module) ? 0 : ENOENT;
+        system_call_leave(line, result);
+    }
+    return result == 0 ||
+           vr_error_set(error, VR_ERROR_FAILED, "modprobe: module %s not found", module);
 }
 
 static bool
@@ -406,8 +464,13 @@ switch_unit(void *data, const VrSysroot *root, const char *verb, const char *uni
     if (!g_hash_table_contains(kernel->units, unit)) {
         return vr_error_set(error, VR_ERROR_FAILED, "unit %s not found", unit);
     }
-    fake_kernel_add_unit(kernel, unit, g_str_equal(verb, "start"));
-    return true;
+    g_autofree char *line = g_strdup_printf("unit %s %s", verb, unit);
+    int result = system_call_enter(line);
+    if (result == 0) {
+        fake_kernel_add_unit(kernel, unit, g_str_equal(verb, "start"));
+        system_call_leave(line, 0);
+    }
+    return result == 0 || vr_error_set_errno(error, result, "%s %s", verb, unit);
 }
 
 static bool

@@ -70,6 +70,10 @@ void fake_kernel_crash_at(FakeKernel *kernel, unsigned n);
 void fake_kernel_revive(FakeKernel *kernel);
 unsigned fake_kernel_writes(const FakeKernel *kernel);
 
+/* Know again from the tree how everything is: another process (a child that was killed) has changed
+ * it. What was set to go wrong stays as it was here. */
+void fake_kernel_reload(FakeKernel *kernel);
+
 /* All files below /sys, as text: to be compared. Owned. */
 char *fake_kernel_snapshot(const FakeKernel *kernel);
 

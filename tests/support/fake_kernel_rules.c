@@ -2,6 +2,7 @@
 /* What Linux does with a write. The functions return 0 or an errno, as the kernel would. */
 #include "fake_kernel_private.h"
 
+#include "system_calls.h"
 #include "tree.h"
 
 #include <vmrun/error.h>
@@ -252,16 +253,26 @@ answer(FakeKernel *kernel, const char *path, const char *text)
     return g_str_equal(path, "/proc/sys/vm/compact_memory") ? 0 : ENOENT;
 }
 
+static int
+number_and_answer(FakeKernel *kernel, const char *path, const char *text)
+{
+    int number = (int) kernel->writes++;
+    return number == kernel->fail_at ? kernel->fail_errno : answer(kernel, path, text);
+}
+
 bool
 fake_kernel_write(void *data, const char *path, const char *text, GError **error)
 {
     FakeKernel *kernel = data;
-    int number = (int) kernel->writes;
-    int result = 0;
-    if (kernel->crash_at >= 0 && number >= kernel->crash_at) {
+    g_autofree char *value = g_strchomp(g_strdup(text));
+    g_autofree char *line = g_strdup_printf("kernel %s %s", path, value);
+    if (kernel->crash_at >= 0 && (int) kernel->writes >= kernel->crash_at) {
         return vr_error_set(error, VR_ERROR_FAILED, "the program is dead");
     }
-    kernel->writes++;
-    result = number == kernel->fail_at ? kernel->fail_errno : answer(kernel, path, text);
+    int result = system_call_enter(line);
+    if (result == 0) {
+        result = number_and_answer(kernel, path, text);
+        system_call_leave(line, result);
+    }
     return result == 0 || vr_error_set_errno(error, result, "write \"%s\" to %s", text, path);
 }
