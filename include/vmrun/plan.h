@@ -17,6 +17,8 @@ typedef enum {
     VR_STEP_OVERRIDE,  /* value: driver name, or NULL to clear */
     VR_STEP_UNBIND,    /* from: the driver */
     VR_STEP_BIND,      /* value: the driver */
+    VR_STEP_RESET,     /* never planned: what the way back tries once when a bind failed */
+    VR_STEP_PROBE,     /* never planned: when the driver is not to be had any more, any driver */
 } VrStepKind;
 
 typedef struct {
@@ -68,8 +70,12 @@ char *vr_binding_obstacle(const VrBinding *now, const VrBinding *wanted, bool ba
  * left as they are: the caller sets them. */
 VrHostState *vr_host_state_wanted(const VrHostState *now);
 
-/* "override", "unbind", "bind", "attribute", "stop-unit", "start-unit", "load-module": the words of
- * the JSON and the worker. */
+/* A step of its own for one device: a reset of the function, or letting the kernel choose a driver.
+ * Owned. */
+VrStep *vr_step_new_for(VrStepKind kind, VrPciAddress device, const char *from, const char *value);
+
+/* "override", "unbind", "bind", "attribute", "stop-unit", "start-unit", "load-module", "reset",
+ * "probe": the words of the JSON and the worker. */
 const char *vr_step_kind_name(VrStepKind kind);
 bool vr_step_kind_from_name(const char *name, VrStepKind *out_kind);
 

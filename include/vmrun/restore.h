@@ -22,6 +22,7 @@ typedef struct {
     bool same_boot;  /* the journal was written since the computer started */
     bool qemu_alive; /* the recorded process, by pid and start time */
     bool group_busy; /* /dev/vfio/N of one of the groups has a user */
+    bool some_free;  /* and that of another device has none */
     VrDomainSeen domain;
     bool may_come; /* the death was during the start, and whoever creates the domain lives on */
 } VrRestoreInput;

@@ -13,6 +13,8 @@ static const char *const kind_names[] = {
     [VR_STEP_OVERRIDE] = "override",
     [VR_STEP_UNBIND] = "unbind",
     [VR_STEP_BIND] = "bind",
+    [VR_STEP_RESET] = "reset",
+    [VR_STEP_PROBE] = "probe",
 };
 
 void
@@ -83,20 +85,47 @@ add_attribute_step(VrPlan *plan, const VrAttribute *now, const char *value)
     step->device = now->device;
 }
 
+static char *
+path_of_device_step(VrStepKind kind, VrPciAddress device, const char *from, const char *value)
+{
+    switch (kind) {
+    case VR_STEP_OVERRIDE:
+        return vr_pci_device_path(device, "driver_override");
+    case VR_STEP_UNBIND:
+        return vr_pci_driver_path(from, "unbind");
+    case VR_STEP_BIND:
+        return vr_pci_driver_path(value, "bind");
+    case VR_STEP_RESET:
+        return vr_pci_device_path(device, "reset");
+    case VR_STEP_PROBE:
+        return g_strdup("/sys/bus/pci/drivers_probe");
+    case VR_STEP_LOAD_MODULE:
+    case VR_STEP_STOP_UNIT:
+    case VR_STEP_START_UNIT:
+    case VR_STEP_ATTRIBUTE:
+        break;
+    }
+    g_return_val_if_reached(NULL);
+}
+
+VrStep *
+vr_step_new_for(VrStepKind kind, VrPciAddress device, const char *from, const char *value)
+{
+    VrStep *step = g_new0(VrStep, 1);
+    step->kind = kind;
+    step->has_device = true;
+    step->device = device;
+    step->from = g_strdup(from);
+    step->value = g_strdup(value);
+    step->path = path_of_device_step(kind, device, from, value);
+    return step;
+}
+
 static void
 add_device_step(VrPlan *plan, VrStepKind kind, VrPciAddress device, const char *from,
                 const char *value)
 {
-    VrStep *step = add_step(plan, kind, from, value);
-    step->has_device = true;
-    step->device = device;
-    if (kind == VR_STEP_OVERRIDE) {
-        step->path = vr_pci_device_path(device, "driver_override");
-    } else if (kind == VR_STEP_UNBIND) {
-        step->path = vr_pci_driver_path(from, "unbind");
-    } else {
-        step->path = vr_pci_driver_path(value, "bind");
-    }
+    g_ptr_array_add(plan->steps, vr_step_new_for(kind, device, from, value));
 }
 
 static bool
@@ -370,6 +399,10 @@ vr_step_describe(const VrStep *step)
         return g_strdup_printf("%s  unbind from %s", address, step->from);
     case VR_STEP_BIND:
         return g_strdup_printf("%s  bind to %s", address, step->value);
+    case VR_STEP_RESET:
+        return g_strdup_printf("%s  reset, and try once more", address);
+    case VR_STEP_PROBE:
+        return g_strdup_printf("%s  let the kernel choose a driver", address);
     }
     g_return_val_if_reached(NULL);
 }

@@ -24,6 +24,6 @@ vr_restore_decide(const VrRestoreInput *input)
         return VR_RESTORE_UNSURE;
     }
     /* libvirt may be silent or say "gone": as long as the group has an owner, a host driver is
-     * refused. */
-    return input->group_busy ? VR_RESTORE_HELD : VR_RESTORE_NOW;
+     * refused. The devices of other groups do not wait for it. */
+    return input->group_busy && !input->some_free ? VR_RESTORE_HELD : VR_RESTORE_NOW;
 }

@@ -9,13 +9,24 @@
  * attribute behind us; after that only a last look. */
 #define ROUNDS 2
 
+#define VFIO_PCI "vfio-pci"
+
+/* What went wrong with a device, a unit, a pool or a module. */
+typedef struct {
+    char *first;
+    char *latest;
+    VrStepKind kind; /* the latest */
+    int code;
+    bool was_reset;
+} Failure;
+
 /* One way, from beginning to end. */
 typedef struct {
     const VrExecutor *executor;
     VrHostState *wanted; /* what cannot be brought back any more is taken out */
     bool stop_at_first;
     GPtrArray *left_over; /* VrLeftOver */
-    GHashTable *failures; /* what a step is about (see subject_of) -> the latest message */
+    GHashTable *failures; /* what a step is about (see subject_of) -> Failure */
     GError *first;
 } Way;
 
@@ -26,6 +37,15 @@ vr_left_over_free(VrLeftOver *left)
         g_free(left->message);
         g_free(left);
     }
+}
+
+static void
+failure_free(gpointer data)
+{
+    Failure *failure = data;
+    g_free(failure->first);
+    g_free(failure->latest);
+    g_free(failure);
 }
 
 static void
@@ -263,17 +283,74 @@ execute(const Way *way, const VrStep *step, GError **error)
     return done;
 }
 
+static Failure *
+find_failure(const Way *way, const VrStep *step)
+{
+    g_autofree char *subject = subject_of(step);
+    return g_hash_table_lookup(way->failures, subject);
+}
+
+static void
+record_failure(Way *way, const VrStep *step, const GError *error)
+{
+    Failure *failure = find_failure(way, step);
+    if (failure == NULL) {
+        failure = g_new0(Failure, 1);
+        failure->first = g_strdup(error->message);
+        g_hash_table_insert(way->failures, subject_of(step), failure);
+    }
+    g_free(failure->latest);
+    failure->latest = g_strdup(error->message);
+    failure->kind = step->kind;
+    failure->code = error->code;
+}
+
 static void
 note_failure(Way *way, const VrStep *step, const GError *error)
 {
     remember_first(way, error);
-    g_hash_table_replace(way->failures, subject_of(step), g_strdup(error->message));
+    record_failure(way, step, error);
     if (g_error_matches(error, VR_ERROR, VR_ERROR_STUCK)) {
         add_left_over(way, step->has_device ? &step->device : NULL, true, error->message);
         if (step->has_device) {
             drop_device(way->wanted, step->device);
         }
     }
+}
+
+/* A bind that the kernel refused, not one whose driver is not there. */
+static bool
+may_need_reset(const Way *way, const VrStep *step)
+{
+    const Failure *failure = find_failure(way, step);
+    return !way->stop_at_first && step->kind == VR_STEP_BIND &&
+           g_strcmp0(step->value, VFIO_PCI) != 0 && failure != NULL &&
+           failure->kind == VR_STEP_BIND && !failure->was_reset &&
+           failure->code != VR_ERROR_NOT_FOUND && failure->code != VR_ERROR_GONE;
+}
+
+/* Once for each function. That it cannot be reset is told, and the bind is tried all the same; only
+ * a reset that hangs is an error. */
+static bool
+reset_first(Way *way, const VrStep *bind, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    VrStep *reset = vr_step_new_for(VR_STEP_RESET, bind->device, NULL, NULL);
+    find_failure(way, bind)->was_reset = true;
+    bool hangs =
+        !execute(way, reset, &failure) && g_error_matches(failure, VR_ERROR, VR_ERROR_STUCK);
+    vr_step_free(reset);
+    if (hangs) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+    }
+    return !hangs;
+}
+
+static bool
+execute_once_more(Way *way, const VrStep *step, GError **error)
+{
+    return (!may_need_reset(way, step) || reset_first(way, step, error)) &&
+           execute(way, step, error);
 }
 
 /* All steps, but none of a device after one of it failed. False only on the way out. */
@@ -285,7 +362,7 @@ run(Way *way, const VrPlan *plan, GError **error)
         const VrStep *step = g_ptr_array_index(plan->steps, i);
         g_autofree char *subject = subject_of(step);
         g_autoptr(GError) failure = NULL;
-        if (g_hash_table_contains(failed, subject) || execute(way, step, &failure)) {
+        if (g_hash_table_contains(failed, subject) || execute_once_more(way, step, &failure)) {
             continue;
         }
         if (way->stop_at_first) {
@@ -296,6 +373,77 @@ run(Way *way, const VrPlan *plan, GError **error)
         g_hash_table_add(failed, g_steal_pointer(&subject));
     }
     return true;
+}
+
+/* Clear the way for any driver, and let the kernel look for one. */
+static bool
+probe_plainly(Way *way, const VrBinding *now, const VrBinding *wanted, GError **error)
+{
+    VrStep *clear = vr_step_new_for(VR_STEP_OVERRIDE, now->address, now->driver_override,
+                                    wanted->driver_override);
+    VrStep *probe = vr_step_new_for(VR_STEP_PROBE, now->address, NULL, NULL);
+    bool done = (g_strcmp0(now->driver_override, wanted->driver_override) == 0 ||
+                 execute(way, clear, error)) &&
+                execute(way, probe, error);
+    vr_step_free(clear);
+    vr_step_free(probe);
+    return done;
+}
+
+/* Which driver the kernel gave it, "none", or what went wrong. Owned. */
+static char *
+probe_and_look(Way *way, const VrBinding *now, const VrBinding *wanted)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrHostState) shape = vr_host_state_new();
+    vr_host_state_add_binding(shape, vr_binding_new(wanted->address));
+    g_autoptr(VrHostState) after =
+        probe_plainly(way, now, wanted, &error) ? observe_shape(way, shape, &error) : NULL;
+    if (after == NULL) {
+        return g_strdup(error->message);
+    }
+    const VrBinding *chosen = vr_host_state_binding(after, wanted->address);
+    return g_strdup(chosen != NULL && chosen->driver != NULL ? chosen->driver : "none");
+}
+
+static void
+let_the_kernel_choose(Way *way, const VrBinding *now, const VrBinding *wanted)
+{
+    g_autofree char *address = vr_pci_address_format(wanted->address);
+    Failure *failure = g_hash_table_lookup(way->failures, address);
+    if (failure == NULL || failure->kind != VR_STEP_BIND || failure->code != VR_ERROR_NOT_FOUND ||
+        now == NULL || now->driver != NULL) {
+        return;
+    }
+    g_autofree char *chosen = probe_and_look(way, now, wanted);
+    g_autofree char *why = failure->first;
+    g_free(failure->latest);
+    failure->first = g_strdup_printf("%s lost its driver %s (%s); the kernel chose %s; restarting "
+                                     "the computer sets its drivers anew",
+                                     address, wanted->driver, why, chosen);
+    failure->latest = g_strdup(failure->first);
+}
+
+/*
+ * A driver that is not to be had any more: its module was replaced under us, perhaps. Any driver is
+ * better than none for good, and which one it became is told.
+ */
+static void
+replace_lost_drivers(Way *way, const VrHostState *now)
+{
+    for (guint i = 0; i < way->wanted->bindings->len; i++) {
+        const VrBinding *wanted = g_ptr_array_index(way->wanted->bindings, i);
+        let_the_kernel_choose(way, vr_host_state_binding(now, wanted->address), wanted);
+    }
+}
+
+/* The first failure is the reported one; a later one of another kind is added. */
+static char *
+describe_failure(const Failure *failure)
+{
+    return g_str_equal(failure->first, failure->latest)
+               ? g_strdup(failure->first)
+               : g_strdup_printf("%s; when tried again: %s", failure->first, failure->latest);
 }
 
 /* The steps that are still needed after the last look are what could not be done. */
@@ -310,9 +458,9 @@ give_up(Way *way, const VrPlan *rest)
         if (g_hash_table_contains(told, subject)) {
             continue;
         }
-        const char *why = g_hash_table_lookup(way->failures, subject);
+        const Failure *why = g_hash_table_lookup(way->failures, subject);
         g_autofree char *message =
-            why != NULL ? g_strdup(why)
+            why != NULL ? describe_failure(why)
                         : g_strdup_printf("%s: it was done, but did not last", description);
         add_left_over(way, step->has_device ? &step->device : NULL, false, message);
         g_hash_table_add(told, g_steal_pointer(&subject));
@@ -353,6 +501,9 @@ go(Way *way, GError **error)
         if (plan->steps->len == 0) {
             break;
         }
+        if (round == ROUNDS && !way->stop_at_first) {
+            replace_lost_drivers(way, now);
+        }
         if (round == ROUNDS) {
             give_up(way, plan);
         } else if (!run(way, plan, error)) {
@@ -375,7 +526,7 @@ vr_apply(const VrExecutor *executor, const VrHostState *wanted, bool stop_at_fir
         .wanted = vr_host_state_copy(wanted),
         .stop_at_first = stop_at_first,
         .left_over = g_ptr_array_new_with_free_func((GDestroyNotify) vr_left_over_free),
-        .failures = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
+        .failures = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, failure_free),
     };
     bool done = go(&way, error);
     while (left_over != NULL && way.left_over->len > 0) {

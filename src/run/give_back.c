@@ -30,26 +30,48 @@ vr_host_is_stopping(const VrSysroot *root)
     return result != NULL && g_str_has_prefix(result->standard_output, "stopping");
 }
 
+static bool
+is_held(const VrSysroot *root, const VrBinding *binding)
+{
+    return binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) == VR_YES;
+}
+
 /* The first one whose group is in use, or NULL. */
 static const VrBinding *
 find_held(const VrSysroot *root, const VrHostState *before)
 {
     for (guint i = 0; i < before->bindings->len; i++) {
         const VrBinding *binding = g_ptr_array_index(before->bindings, i);
-        if (binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) == VR_YES) {
+        if (is_held(root, binding)) {
             return binding;
         }
     }
     return NULL;
 }
 
+static char *
+describe_held(const VrBinding *held)
+{
+    g_autofree char *address = vr_pci_address_format(held->address);
+    return g_strdup_printf("%s is held: /dev/vfio/%d is in use; find out by whom: vmrun who %s",
+                           address, held->group, address);
+}
+
 static bool
 explain_held(const VrBinding *held, GError **error)
 {
-    g_autofree char *address = vr_pci_address_format(held->address);
-    return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
-                        "%s is held: /dev/vfio/%d is in use; find out by whom: vmrun who %s",
-                        address, held->group, address);
+    g_autofree char *text = describe_held(held);
+    return vr_error_set(error, VR_ERROR_DEVICE_BUSY, "%s", text);
+}
+
+static void
+add_held(GPtrArray *left, const VrBinding *held)
+{
+    VrLeftOver *item = g_new0(VrLeftOver, 1);
+    item->address = held->address;
+    item->is_device = true;
+    item->message = describe_held(held);
+    g_ptr_array_add(left, item);
 }
 
 /*
@@ -73,33 +95,44 @@ vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned ti
     }
 }
 
-/* Take out of a state what belongs to devices that must not be touched. Goes backwards because
+/* Take out of a state what belongs to a device that must not be touched. Goes backwards because
  * removal moves what follows. */
 static void
-drop_devices(VrHostState *state, const VrJournal *journal, bool all)
+drop_device(VrHostState *state, VrPciAddress address)
 {
     for (guint i = state->bindings->len; i-- > 0;) {
         const VrBinding *binding = g_ptr_array_index(state->bindings, i);
-        if (all || vr_journal_stuck(journal, binding->address) != NULL) {
+        if (vr_pci_address_equal(binding->address, address)) {
             g_ptr_array_remove_index(state->bindings, i);
         }
     }
     for (guint i = state->attributes->len; i-- > 0;) {
         const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
-        if (attribute->has_device &&
-            (all || vr_journal_stuck(journal, attribute->device) != NULL)) {
+        if (attribute->has_device && vr_pci_address_equal(attribute->device, address)) {
             g_ptr_array_remove_index(state->attributes, i);
         }
     }
 }
 
-/* With keep the card stays on vfio-pci: for cards that do not survive the way back. All else goes
- * back. */
+/* Not the one whose writer still hangs, and not the one whose group has a user, who would lose it:
+ * that one is told. With keep none at all: for cards that do not survive the way back. All else
+ * goes back. */
 static VrHostState *
-wanted_from(const VrJournal *journal)
+wanted_from(const VrSysroot *root, const VrJournal *journal, GPtrArray *left)
 {
+    const GPtrArray *bindings = journal->before->bindings;
     VrHostState *wanted = vr_host_state_copy(journal->before);
-    drop_devices(wanted, journal, journal->keep);
+    for (guint i = 0; i < bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(bindings, i);
+        bool stuck = vr_journal_stuck(journal, binding->address) != NULL;
+        bool held = !stuck && is_held(root, binding);
+        if (journal->keep || stuck || held) {
+            drop_device(wanted, binding->address);
+        }
+        if (held) {
+            add_held(left, binding);
+        }
+    }
     return wanted;
 }
 
@@ -181,12 +214,12 @@ announce_restoring(const VrSysroot *root, VrJournal *journal, const VrListener *
 static bool
 move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, GError **error)
 {
-    g_autoptr(VrHostState) wanted = wanted_from(journal);
     g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func((GDestroyNotify) vr_left_over_free);
+    g_autoptr(VrHostState) wanted = wanted_from(root, journal, left);
     g_autoptr(GError) first = NULL;
     vr_mover_set_journal(mover, journal);
     bool moved = vr_apply(vr_mover_executor(mover), wanted, false, left, &first);
-    if (moved && journal->stuck->len == 0) {
+    if (moved && left->len == 0 && journal->stuck->len == 0) {
         return true;
     }
     g_autofree char *why = left->len > 0 || journal->stuck->len > 0
@@ -231,7 +264,7 @@ vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_
     forget_finished_stuck(root, journal);
     announce_restoring(root, journal, listener);
     if (!vr_wait_for_groups(root, journal->before, wait_ms, &busy)) {
-        return keep_journal(root, journal, busy->message, error);
+        g_debug("%s", busy->message); /* what is held stays, and is told at the end */
     }
     if (!move_back(root, journal, mover, error)) {
         return false;

@@ -44,16 +44,17 @@ is_same_boot(const VrSysroot *root, const VrJournal *journal)
     return boot_id == NULL || g_strcmp0(boot_id, journal->boot_id) == 0;
 }
 
-static bool
-is_any_group_busy(const VrSysroot *root, const VrHostState *before)
+static void
+look_at_groups(const VrSysroot *root, const VrJournal *journal, VrRestoreInput *input)
 {
-    for (guint i = 0; i < before->bindings->len; i++) {
-        const VrBinding *binding = g_ptr_array_index(before->bindings, i);
+    for (guint i = 0; i < journal->before->bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(journal->before->bindings, i);
         if (binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) != VR_NO) {
-            return true;
+            input->group_busy = true;
+        } else if (vr_journal_stuck(journal, binding->address) == NULL) {
+            input->some_free = true;
         }
     }
-    return false;
 }
 
 /* --- the guest ---------------------------------------------------------------------------------*/
@@ -160,7 +161,7 @@ decide(const VrSysroot *root, VrJournal *journal, bool dry_run)
     input.lock_held = dry_run && vr_lock_is_held(root, journal->profile, NULL);
     if (input.same_boot) {
         input.qemu_alive = vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time);
-        input.group_busy = is_any_group_busy(root, journal->before);
+        look_at_groups(root, journal, &input);
         look_for_domain(root, journal, &input);
     }
     return vr_restore_decide(&input);

@@ -200,6 +200,8 @@ ensure_driver(const VrSysroot *root, const VrStepTools *tools, const char *drive
                             "the driver %s is not there, and no module of it is known", driver);
     }
     if (!vr_rule_is_driver_name(module) || !tools->load_module(tools->data, root, module, error)) {
+        /* Whatever modprobe did not like: the driver is not to be had. */
+        vr_error_recode(error, VR_ERROR_NOT_FOUND);
         return vr_error_prefix(error, "load the module %s", module);
     }
     return vr_sysroot_exists(root, directory) ||
@@ -254,6 +256,37 @@ execute_bind(const VrSysroot *root, const VrStepTools *tools, const VrStep *step
     return g_strcmp0(driver, step->value) == 0 ||
            vr_error_set(error, VR_ERROR_FAILED, "the kernel reported success, but it is on %s",
                         driver != NULL ? driver : "no driver");
+}
+
+/*
+ * A card that a guest left in a bad state may refuse its driver until it was reset. Only while
+ * nobody has the function: neither a driver nor a user of its group. A function that the kernel
+ * cannot reset alone has no file for it, or no method (drivers/pci/pci-sysfs.c, reset_store;
+ * drivers/pci/pci.c, pci_reset_supported): then nothing is done.
+ */
+static bool
+execute_reset(const VrSysroot *root, const VrStep *step, GError **error)
+{
+    g_autofree char *methods_path = vr_pci_device_path(step->device, "reset_method");
+    g_autofree char *path = vr_pci_device_path(step->device, "reset");
+    g_autofree char *methods = vr_sysroot_read_optional(root, methods_path);
+    g_autofree char *driver = NULL;
+    if (!read_driver(root, step->device, &driver, error)) {
+        return false;
+    }
+    if (driver != NULL || methods == NULL || methods[0] == '\0') {
+        return true;
+    }
+    return check_group_is_free(root, step->device, error) &&
+           vr_sysroot_write(root, path, "1", error);
+}
+
+/* It reports success whether or not a driver wanted the function: who asks looks afterwards. */
+static bool
+execute_probe(const VrSysroot *root, const VrStep *step, GError **error)
+{
+    g_autofree char *address = vr_pci_address_format(step->device);
+    return vr_sysroot_write(root, "/sys/bus/pci/drivers_probe", address, error);
 }
 
 static bool
@@ -399,6 +432,10 @@ execute(const VrSysroot *root, const VrStepTools *tools, const VrStep *step,
         return execute_unbind(root, step, error);
     case VR_STEP_BIND:
         return execute_bind(root, tools, step, binding, error);
+    case VR_STEP_RESET:
+        return execute_reset(root, step, error);
+    case VR_STEP_PROBE:
+        return execute_probe(root, step, error);
     }
     g_return_val_if_reached(false);
 }
@@ -469,6 +506,9 @@ vr_step_timeout_ms(const VrStep *step, const VrHostState *wanted)
         }
         /* three minutes were seen with i2c_nvidia_gpu (system76-power, 71) */
         return shares_slot_with_ucsi(wanted, step->device) ? 240000 : 120000;
+    case VR_STEP_RESET:
+    case VR_STEP_PROBE:
+        return 300000; /* a minute per reset method; a driver's probe may reset, too */
     case VR_STEP_BIND:
         return 300000 + MODULE_TIMEOUT_MS +
                BUSY_TIMEOUT_MS; /* a minute per reset method, and the card's firmware */

@@ -108,6 +108,8 @@ is_complete(const VrStep *step)
     case VR_STEP_ATTRIBUTE:
         return step->path != NULL && step->value != NULL;
     case VR_STEP_OVERRIDE:
+    case VR_STEP_RESET:
+    case VR_STEP_PROBE:
         return step->has_device;
     case VR_STEP_UNBIND:
         return step->has_device && step->from != NULL;

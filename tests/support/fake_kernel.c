@@ -276,6 +276,29 @@ fake_kernel_fail_probe(FakeKernel *kernel, const char *name, int errno_value, un
 }
 
 void
+fake_kernel_add_reset(FakeKernel *kernel, const char *address, const char *methods, bool needed)
+{
+    FakeDevice *device = need_device(kernel, address);
+    g_autofree char *path = g_strdup_printf("/sys/devices/pci0000:00/%s/reset_method", address);
+    fake_store(kernel, path, methods);
+    device->needs_reset = needed;
+}
+
+unsigned
+fake_kernel_resets(const FakeKernel *kernel, const char *address)
+{
+    return need_device(kernel, address)->resets;
+}
+
+void
+fake_kernel_uninstall(FakeKernel *kernel, const char *name)
+{
+    FakeDriver *driver = need_driver(kernel, name);
+    fake_kernel_unload(kernel, name);
+    g_clear_pointer(&driver->module, g_free);
+}
+
+void
 fake_kernel_bind_in_silence(FakeKernel *kernel, bool silent)
 {
     kernel->silent = silent;

@@ -54,6 +54,15 @@ void fake_kernel_own_group(FakeKernel *kernel, int group, unsigned binds);
 void fake_kernel_fail_probe(FakeKernel *kernel, const char *driver, int errno_value,
                             unsigned times);
 
+/* The kernel can reset this function alone, by these methods ("flr pm"). With `needed` no host
+ * driver takes it before it was reset. And how often it was. */
+void fake_kernel_add_reset(FakeKernel *kernel, const char *address, const char *methods,
+                           bool needed);
+unsigned fake_kernel_resets(const FakeKernel *kernel, const char *address);
+
+/* Take a driver away for good: its module is not on this computer any more. */
+void fake_kernel_uninstall(FakeKernel *kernel, const char *driver);
+
 /* bind reports success and does nothing. */
 void fake_kernel_bind_in_silence(FakeKernel *kernel, bool silent);
 

@@ -20,6 +20,8 @@ typedef struct {
     int group;
     FakeDriver *driver; /* NULL: none */
     char *override;
+    bool needs_reset;
+    unsigned resets;
 } FakeDevice;
 
 struct _FakeKernel {

@@ -94,6 +94,9 @@ probe(FakeKernel *kernel, FakeDriver *driver, FakeDevice *device)
         }
         kernel->owned_group = -1;
     }
+    if (!is_vfio(driver) && device->needs_reset) {
+        return EIO;
+    }
     if (driver->probe_failures > 0) {
         driver->probe_failures--;
         return driver->probe_errno;
@@ -175,6 +178,23 @@ override_write(FakeKernel *kernel, FakeDevice *device, const char *text)
     return 0;
 }
 
+/* reset_store(): only "1", and only where the kernel has a method */
+static int
+reset_write(FakeKernel *kernel, FakeDevice *device, const char *value)
+{
+    g_autofree char *path = device_file(device, "reset_method");
+    g_autofree char *methods = vr_sysroot_read_optional(kernel->root, path);
+    if (methods == NULL || methods[0] == '\0') {
+        return ENOENT;
+    }
+    if (!g_str_equal(value, "1")) {
+        return EINVAL;
+    }
+    device->needs_reset = false;
+    device->resets++;
+    return 0;
+}
+
 static int
 device_write(FakeKernel *kernel, const char *rest, const char *text)
 {
@@ -186,6 +206,9 @@ device_write(FakeKernel *kernel, const char *rest, const char *text)
     }
     if (g_strcmp0(parts[1], "driver_override") == 0) {
         return override_write(kernel, device, text);
+    }
+    if (g_strcmp0(parts[1], "reset") == 0) {
+        return reset_write(kernel, device, value);
     }
     if (g_strcmp0(parts[1], "power/control") == 0) {
         if (!g_str_equal(value, "on") && !g_str_equal(value, "auto")) {

@@ -221,6 +221,95 @@ test_device_that_fails_leaves_the_others_restored(void)
 }
 
 static void
+test_function_that_refuses_its_driver_is_reset_once(void)
+{
+    g_autoptr(FakeKernel) kernel = host_with_card();
+    g_autoptr(VrHostState) before = observe_card(kernel);
+    g_autoptr(GError) error = NULL;
+    fake_kernel_add_reset(kernel, GPU, "flr", false);
+    fake_kernel_add_reset(kernel, AUDIO, "flr", false);
+    must_take(kernel, before);
+    fake_kernel_add_reset(kernel, GPU, "flr", true);
+    g_assert_true(give_back(kernel, before, NULL, &error));
+    g_assert_no_error(error);
+    assert_driver(kernel, GPU, "nvidia");
+    g_assert_cmpuint(fake_kernel_resets(kernel, GPU), ==, 1);
+    g_assert_cmpuint(fake_kernel_resets(kernel, AUDIO), ==, 0);
+}
+
+/* No method, or one that does not help: what is told is why the bind failed. */
+static void
+test_reset_that_does_not_help_hides_nothing(gconstpointer methods)
+{
+    g_autoptr(FakeKernel) kernel = host_with_card();
+    g_autoptr(VrHostState) before = observe_card(kernel);
+    g_autoptr(GPtrArray) left = left_new();
+    fake_kernel_add_reset(kernel, GPU, methods, false);
+    must_take(kernel, before);
+    fake_kernel_fail_probe(kernel, "nvidia", EINVAL, 100);
+    g_assert_false(give_back(kernel, before, left, NULL));
+    g_assert_cmpuint(left->len, ==, 1);
+    assert_left(left, 0, "bind to nvidia");
+    assert_left(left, 0, "Invalid argument");
+    assert_driver(kernel, GPU, "none");
+    g_assert_cmpuint(fake_kernel_resets(kernel, GPU), ==, strlen(methods) > 0 ? 1 : 0);
+}
+
+/* On the way out a driver that refuses is an answer: there nothing is reset. */
+static void
+test_nothing_is_reset_on_the_way_out(void)
+{
+    g_autoptr(FakeKernel) kernel = host_with_card();
+    g_autoptr(VrHostState) before = observe_card(kernel);
+    fake_kernel_add_reset(kernel, AUDIO, "flr", false);
+    fake_kernel_fail_probe(kernel, "vfio-pci", EINVAL, 100);
+    g_assert_false(take(kernel, before, NULL));
+    g_assert_cmpuint(fake_kernel_resets(kernel, AUDIO), ==, 0);
+}
+
+static void
+test_driver_that_is_gone_for_good_leaves_the_choice_to_the_kernel(gconstpointer other)
+{
+    g_autoptr(FakeKernel) kernel = host_with_card();
+    g_autoptr(VrHostState) before = observe_card(kernel);
+    g_autoptr(GPtrArray) left = left_new();
+    g_autofree char *words = g_strdup_printf("the kernel chose %s", (const char *) other);
+    must_take(kernel, before);
+    fake_kernel_uninstall(kernel, "nvidia");
+    if (g_str_equal(other, "none")) {
+        fake_kernel_unload(kernel, "nouveau");
+    }
+    g_assert_false(give_back(kernel, before, left, NULL));
+    g_assert_cmpuint(left->len, ==, 1);
+    assert_left(left, 0, GPU " lost its driver nvidia");
+    assert_left(left, 0, words);
+    assert_driver(kernel, GPU, other);
+    assert_override(kernel, GPU, "(null)");
+    assert_driver(kernel, AUDIO, "snd_hda_intel");
+}
+
+/* Two reasons one after the other: the first one stays the first that is said. */
+static void
+test_first_failure_of_a_device_is_told_first(void)
+{
+    g_autoptr(FakeKernel) kernel = host_with_card();
+    g_autoptr(VrHostState) before = observe_card(kernel);
+    g_autoptr(GPtrArray) left = left_new();
+    g_autoptr(GError) error = NULL;
+    must_take(kernel, before);
+    fake_kernel_revive(kernel);
+    fake_kernel_fail_at(kernel, 0, EACCES); /* the first override */
+    fake_kernel_fail_probe(kernel, "nvidia", EINVAL, 100);
+    g_assert_false(give_back(kernel, before, left, &error));
+    g_assert_nonnull(strstr(error->message, "Permission denied"));
+    const VrLeftOver *item = g_ptr_array_index(left, 0);
+    const char *first = strstr(item->message, "Permission denied");
+    const char *later = strstr(item->message, "when tried again");
+    g_assert_true(first != NULL && later != NULL && first < later);
+    assert_left(left, 0, "Invalid argument");
+}
+
+static void
 test_third_driver_is_left_alone(void)
 {
     g_autoptr(FakeKernel) kernel = host_with_card();
@@ -555,5 +644,18 @@ main(int argc, char **argv)
         g_autofree char *path = g_strconcat("/apply/", tests[i].path, NULL);
         g_test_add_func(path, tests[i].test);
     }
+    g_test_add_func("/apply/function-that-refuses-its-driver-is-reset-once",
+                    test_function_that_refuses_its_driver_is_reset_once);
+    g_test_add_data_func("/apply/reset-that-does-not-help-hides-nothing", "flr",
+                         test_reset_that_does_not_help_hides_nothing);
+    g_test_add_data_func("/apply/function-that-cannot-be-reset-is-not", "",
+                         test_reset_that_does_not_help_hides_nothing);
+    g_test_add_func("/apply/nothing-is-reset-on-the-way-out", test_nothing_is_reset_on_the_way_out);
+    g_test_add_data_func("/apply/driver-gone-for-good-another-one-takes-it", "nouveau",
+                         test_driver_that_is_gone_for_good_leaves_the_choice_to_the_kernel);
+    g_test_add_data_func("/apply/driver-gone-for-good-nobody-takes-it", "none",
+                         test_driver_that_is_gone_for_good_leaves_the_choice_to_the_kernel);
+    g_test_add_func("/apply/first-failure-of-a-device-is-told-first",
+                    test_first_failure_of_a_device_is_told_first);
     return g_test_run();
 }

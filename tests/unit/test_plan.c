@@ -254,7 +254,7 @@ test_claims_hold_what_is_added(void)
 static void
 test_steps_have_names_and_words(void)
 {
-    for (int i = VR_STEP_LOAD_MODULE; i <= VR_STEP_BIND; i++) {
+    for (int i = VR_STEP_LOAD_MODULE; i <= VR_STEP_PROBE; i++) {
         VrStepKind kind = VR_STEP_LOAD_MODULE;
         VrStep step = {.kind = (VrStepKind) i,
                        .path = (char *) POOL,
