@@ -39,4 +39,17 @@ expect "5 0 0" 'echo cases=5 pass=5 fail=0' --live
 expect "4 1 0" 'echo cases=5 pass=4 fail=1; exit 1' --live
 expect "5 1 0" 'echo cases=5 pass=5 fail=0; exit 1' --live
 expect "0 1 0" 'exit 125' --live
+
+# suites: no figure of theirs is lost, and none that failed goes unseen
+unset VMRUN_MUST_RUN
+expect "1 0 0" 'echo "# suite: a cases=3 pass=3 fail=0"; echo "ok 1 a"; echo 1..1'
+expect "1 1 0" 'echo "# suite: a cases=3 pass=2 fail=1"; echo "ok 1 a"; echo 1..1'
+expect "1 1 0" 'echo "suite: a cases=3 pass=2 fail=0"; echo "ok 1 a"; echo 1..1'
+expect "1 1 0" 'echo "suite: a cases=0 pass=0 fail=0"; echo "ok 1 a"; echo 1..1'
+export SUITES=$scratch/suites
+expect "1 0 0" 'echo "# suite: one-two cases=3 pass=3 fail=0"; echo "ok 1 a"; echo 1..1' --name unit
+expect "5 0 0" 'echo "suite: b cases=2 pass=2 fail=0"; echo cases=5 pass=5 fail=0' --live --name live
+wanted='one-two cases=3 pass=3 fail=0 N unit
+b cases=2 pass=2 fail=0 N live'
+[ "$(sed 's/ [0-9]* \([a-z]*\)$/ N \1/' "$SUITES")" = "$wanted" ] || { echo "driver: suites: $(cat "$SUITES")" && wrong=1; }
 exit $wrong
