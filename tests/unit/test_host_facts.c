@@ -70,6 +70,14 @@ test_command_line(void)
         {"a -- b=1 c", "<a>"},
         {"--a b", "<--a> <b>"},
         {"", ""},
+        /* found by the fuzzer */
+        {"a =b c", "<a> <=b> <c>"},
+        {"\"=b=c\"", "<=b|c>"},
+        {"a \"--\" b", "<a>"},
+        {"a\vb\xa0"
+         "c",
+         "<a> <b> <c>"},
+        {"\"a=\"b\" c", "<a|b\" c>"},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
