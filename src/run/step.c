@@ -385,10 +385,19 @@ execute_attribute(const VrSysroot *root, const VrStepTools *tools, const VrStep 
                   GError **error)
 {
     uint64_t wanted, ignored, now;
-    if (step->value == NULL || !vr_attribute_path_is_allowed(step->path)) {
+    bool is_count = vr_attribute_path_is_count(step->path);
+    const VrAttribute attribute = {
+        .kind = is_count ? VR_ATTRIBUTE_COUNT : VR_ATTRIBUTE_TEXT,
+        .has_device = step->has_device,
+        .device = step->device,
+        .path = step->path,
+        .value = step->value,
+    };
+    /* The device whose ids were compared must be the one that the file belongs to. */
+    if (step->value == NULL || !vr_rule_is_attribute(&attribute)) {
         return vr_error_set(error, VR_ERROR_CORRUPT, "not a file that vmrun may change");
     }
-    if (!vr_attribute_path_is_count(step->path)) {
+    if (!is_count) {
         return execute_text(root, step, error);
     }
     if (!vr_count_parse(step->value, &wanted, &ignored)) {

@@ -364,6 +364,36 @@ test_other_ids_are_not_written_to(void)
     assert_driver(kernel, GPU, "vfio-pci");
 }
 
+/* The ids that are compared are those of the step's device: the file must be that one's, too. */
+static void
+test_attribute_of_another_device_is_not_written_to(void)
+{
+    static const char *const rows[][2] = {
+        {"/sys/bus/pci/devices/" AUDIO "/power/control", "on"},
+        {"/sys/bus/pci/devices/" GPU "/power/control", "on and on"},
+        {"/sys/bus/pci/devices/" GPU "/d3cold_allowed", "2"},
+        {POOL, "8"},
+    };
+    g_autoptr(FakeKernel) kernel = host_with_card();
+    g_autoptr(VrHostState) before = observe_card(kernel);
+    g_autofree char *snapshot = fake_kernel_snapshot(kernel);
+    for (guint i = 0; i <= G_N_ELEMENTS(rows); i++) {
+        bool no_device = i == G_N_ELEMENTS(rows);
+        g_autoptr(GError) error = NULL;
+        VrStep step = {.kind = VR_STEP_ATTRIBUTE,
+                       .has_device = !no_device,
+                       .device = address_of(GPU),
+                       .path = (char *) (no_device ? "/sys/bus/pci/devices/" GPU "/d3cold_allowed"
+                                                   : rows[i][0]),
+                       .value = (char *) (no_device ? "0" : rows[i][1])};
+        g_assert_false(vr_step_execute(fake_kernel_root(kernel), &step,
+                                       vr_host_state_binding(before, address_of(GPU)), &error));
+        g_assert_error(error, VR_ERROR, VR_ERROR_CORRUPT);
+    }
+    g_autofree char *after = fake_kernel_snapshot(kernel);
+    g_assert_cmpstr(after, ==, snapshot);
+}
+
 static void
 test_module_is_loaded_when_its_driver_is_gone(void)
 {
@@ -622,6 +652,8 @@ main(int argc, char **argv)
         {"third-driver-is-left-alone", test_third_driver_is_left_alone},
         {"gone-device-does-not-stop-the-others", test_gone_device_does_not_stop_the_others},
         {"other-ids-are-not-written-to", test_other_ids_are_not_written_to},
+        {"attribute-of-another-device-is-not-written-to",
+         test_attribute_of_another_device_is_not_written_to},
         {"module-is-loaded-when-its-driver-is-gone", test_module_is_loaded_when_its_driver_is_gone},
         {"vfio-pci-is-loaded-first", test_vfio_pci_is_loaded_first},
         {"probe-that-changes-power-is-corrected", test_probe_that_changes_power_is_corrected},
