@@ -86,7 +86,10 @@ ask(struct pci_dev *device, const Flag *flag)
     if (capability == NULL) {
         return VR_NO;
     }
-    if (!pci_read_block(device, (int) (capability->addr + flag->offset), bytes, sizeof bytes)) {
+    unsigned at = capability->addr + flag->offset;
+    /* What would reach into the extended capabilities is not the one it says it is. */
+    if (at + sizeof bytes > CONFIG_BYTES ||
+        !pci_read_block(device, (int) at, bytes, sizeof bytes)) {
         return VR_UNKNOWN;
     }
     uint32_t value = (uint32_t) bytes[0] | (uint32_t) bytes[1] << 8 | (uint32_t) bytes[2] << 16 |

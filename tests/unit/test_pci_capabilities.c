@@ -66,6 +66,13 @@ static const Config configs[] = {
      VR_NO,
      VR_UNKNOWN,
      VR_NO},
+    {"express-over-the-end",
+     {{0x06, 0x10}, {0x34, 0xfc}, {0xfc, 0x10}, {0x103, 0x10}},
+     0,
+     4096,
+     VR_NO,
+     VR_UNKNOWN,
+     VR_NO},
     /* short */
     {"header-only", {LIST}, 0, 64, VR_NO, VR_UNKNOWN, VR_UNKNOWN},
     {"cut-in-a-capability", {LIST, {0x40, 0x10}}, 0, 0x42, VR_NO, VR_UNKNOWN, VR_UNKNOWN},
