@@ -14,7 +14,7 @@ DESTDIR ?=
 CFLAGS ?= -O2 -g
 VARIANT ?= normal
 BUILD ?= build/$(VARIANT)
-FUZZ_SECONDS ?= 20
+FUZZ_SECONDS ?= 60
 
 # CI sets it: on a user's newer compiler a new warning must not stop the build.
 WERROR ?= 0
@@ -62,7 +62,7 @@ CLI_SOURCES = $(addprefix src/cli/, cmd_doctor.c cmd_gpus.c cmd_plan.c cmd_resto
 	profile_arg.c reserved.c)
 
 SUPPORT_SOURCES = $(sort $(wildcard tests/support/*.c))
-TEST_SOURCES = $(sort $(wildcard tests/unit/test_*.c tests/contract/*.c))
+FUZZ_SUPPORT = tests/fuzz/parts.c $(SUPPORT_SOURCES)
 FUZZ_SOURCES = $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 LIBRARY_SOURCES = $(BASE_SOURCES) $(HOST_SOURCES) $(PLAN_SOURCES) $(RUN_SOURCES)
@@ -72,7 +72,9 @@ LIBRARY = $(BUILD)/libvmrun.a
 PROGRAM = $(BUILD)/vmrun
 # In test programs only, what changes a file passes through tests/support/system_calls.c.
 WRAPPED_CALLS = openat syscall write pwrite fsync renameat unlinkat mkdirat fchmod fchmodat ftruncate
-TESTS = $(patsubst %.c,$(BUILD)/%,$(TEST_SOURCES))
+UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c tests/contract/*.c)))
+REPLAYS = $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SOURCES))
+TESTS = $(UNIT_TESTS) $(REPLAYS)
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
 
 # --- building -------------------------------------------------------------------------------------
@@ -98,16 +100,15 @@ $(LIBRARY): $(call objects,$(LIBRARY_SOURCES))
 	rm -f $@ && ar rcs $@ $^
 
 $(PROGRAM): $(call objects,$(CLI_SOURCES)) $(LIBRARY)
+$(UNIT_TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIBRARY)
+$(REPLAYS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o \
+	$(call objects,tests/fuzz/replay.c $(FUZZ_SUPPORT)) $(LIBRARY)
+$(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(FUZZ_SUPPORT)) $(LIBRARY)
+$(TESTS) $(FUZZERS): MORE = $(foreach name,$(WRAPPED_CALLS),-Xlinker --wrap=$(name))
+$(FUZZERS): MORE += -fsanitize=fuzzer
+$(PROGRAM) $(TESTS) $(FUZZERS):
 	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
-
-$(TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIBRARY)
-	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) $(foreach name,$(WRAPPED_CALLS),-Xlinker --wrap=$(name)) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
-
-$(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
-	$(call say,LINK,$@)
-	$(CC) $(VR_LDFLAGS) -fsanitize=fuzzer $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
+	$(CC) $(VR_LDFLAGS) $(MORE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
 # Changes only when the flags do, and then everything is made again.
 $(BUILD)/flags: FORCE
@@ -150,7 +151,7 @@ check-cli: $(PROGRAM) ## the command line: options, errors, exit statuses
 
 check-asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory VARIANT=asan BUILD=build/asan CFLAGS='-O1 -g' tests
-	@$(RUN_TESTS) --name asan $(patsubst %.c,build/asan/%,$(TEST_SOURCES))
+	@$(RUN_TESTS) --name asan $(patsubst $(BUILD)/%,build/asan/%,$(TESTS))
 
 check-valgrind: tests ## unit tests under valgrind's memory checker
 	@$(RUN_TESTS) --name valgrind --wrap tests/valgrind $(TESTS)
@@ -167,7 +168,7 @@ bench: $(PROGRAM) ## what vmrun costs, beside lspci on the same tree and beside 
 	@VMRUN=$(abspath $(PROGRAM)) tests/bench/gpus.sh
 	@tests/emulated-host/run --machine card --init systemd --deadline 600 tests/emulated-host/inside/bench.sh
 
-fuzz: ## throw random input at the parsers, FUZZ_SECONDS (20) each
+fuzz: ## throw random input at the parsers, FUZZ_SECONDS (60) each
 	@tests/install-packages build fuzz
 	@$(MAKE) --no-print-directory VARIANT=fuzz BUILD=build/fuzz CC=clang fuzzers
 	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
