@@ -22,6 +22,7 @@ typedef struct {
     const GPtrArray *gpus;        /* VrGpu of the host */
     const GPtrArray *devices;     /* VrChosenDevice, with a profile */
     const VrHolders *holders;     /* of the chosen devices, with a profile */
+    const char *holders_error;    /* why no process could be looked at, NULL: they were */
     const GPtrArray *disks;       /* VrDiskFact, with a profile */
     const GPtrArray *files;       /* VrFileFact, with a profile */
     const GPtrArray *busy_groups; /* of char *: "13": /dev/vfio/13 answered EBUSY */

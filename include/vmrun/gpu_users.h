@@ -41,14 +41,28 @@ typedef struct {
                                       nothing */
 } VrHolders;
 
-/* `functions`: array of const VrPciFunction *. Never fails as a whole. */
+/* `functions`: array of const VrPciFunction *. Never fails as a whole. Looks at every process, in
+ * this one: a program that must not block asks a scout instead (scout.h). */
 VrHolders *vr_gpu_users_find(const VrHostFacts *facts, const GPtrArray *functions);
+
+/* The processes among them; of a function only address, class, driver and group are looked at. */
+VrHolders *vr_gpu_users_processes(const VrSysroot *root, const GPtrArray *functions);
+
+/* Take out what a move does not wait for: inputs leave with the card as a plug that is pulled. */
+void vr_holders_forget_inputs(VrHolders *holders);
+
+/* "pipewire of user@1000.service (process 812) through /dev/snd/controlC1, … and 2 more"; NULL if
+ * there are none. Owned. */
+char *vr_holders_describe(const VrHolders *holders);
+
 void vr_holders_free(VrHolders *holders);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrHolders, vr_holders_free)
 
 /*
  * Ask the kernel whether an IOMMU group is in use: open("/dev/vfio/GROUP") answers EBUSY for as
  * long as any group or device fd, or a mapping of one, lives (Linux drivers/vfio/vfio_main.c).
- * VR_NO as well when the node is not there. VR_UNKNOWN when not permitted to ask.
+ * VR_NO as well when the node is not there. VR_UNKNOWN when not permitted to ask. While a device of
+ * the group is being opened or closed, and is reset by that, the answer waits for it (group_rwsem):
+ * a program that must not block asks a scout (scout.h).
  */
 VrTristate vr_vfio_group_is_busy(const VrSysroot *root, int group);

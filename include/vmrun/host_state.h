@@ -70,6 +70,9 @@ void vr_host_state_add_binding(VrHostState *state, VrBinding *binding);
 char *vr_pci_device_path(VrPciAddress address, const char *name);
 char *vr_pci_driver_path(const char *driver, const char *name);
 
+/* Take a device out, its binding and its attributes: it is neither looked at nor written to. */
+void vr_host_state_drop_device(VrHostState *state, VrPciAddress address);
+
 /* The binding of an address, or NULL. */
 VrBinding *vr_host_state_binding(const VrHostState *state, VrPciAddress address);
 VrAttribute *vr_host_state_attribute(const VrHostState *state, const char *path);

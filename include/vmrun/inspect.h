@@ -11,6 +11,7 @@
 #include <vmrun/identity.h>
 #include <vmrun/profile.h>
 #include <vmrun/report.h>
+#include <vmrun/scout.h>
 #include <vmrun/sysroot.h>
 
 #include <glib.h>
@@ -25,6 +26,7 @@ typedef struct {
     GPtrArray *devices;     /* VrChosenDevice; empty if nothing could be chosen */
     VrHolders *holders;     /* of the chosen functions */
     GPtrArray *disks;       /* VrDiskFact */
+    char *holders_error;    /* why the processes could not be looked at, NULL: they were */
     GPtrArray *busy_groups; /* of char *, groups of the chosen functions that are in use */
     VrIdentity *identity;   /* not stored yet: vr_identity_store() */
     VrCpuPlacement *placement;
@@ -38,8 +40,9 @@ typedef struct {
  * Read the facts of `root`, judge, choose, check and describe. Writes nothing, starts nothing, does
  * not talk to libvirt. A host that is not ready is a finding in `report`; NULL only when the
  * profile's identity file is there and is wrong. `profile` and `root` must outlive the result.
+ * `scout` looks at what could block; NULL: one of its own.
  */
-VrInspection *vr_inspect(VrSysroot *root, const VrProfile *profile, GError **error);
+VrInspection *vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **error);
 
 void vr_inspection_free(VrInspection *inspection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrInspection, vr_inspection_free)

@@ -30,6 +30,7 @@ typedef struct {
     void *data;
     /* What functions say of themselves (vr_worker_capabilities). NULL: they are not asked. */
     GPtrArray *(*ask)(const VrSysroot *root, const GArray *addresses, GError **error);
+    VrScout *scout; /* NULL: one of its own */
 } VrReaders;
 
 /*

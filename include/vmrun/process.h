@@ -28,3 +28,7 @@ bool vr_process_signal(const VrSysroot *root, int pid, uint64_t start_time, int 
 
 /* Wait until a pidfd is readable: true when the process ended, false at the deadline. */
 bool vr_process_wait(int pidfd, unsigned timeout_ms);
+
+/* In what state a process is and where in the kernel it waits, "state D in snd_card_free"; "gone".
+ * Owned. Reads nothing that waits for that process. */
+char *vr_process_where(const VrSysroot *root, int pid);

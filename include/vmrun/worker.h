@@ -13,6 +13,7 @@
 
 #include <vmrun/apply.h>
 #include <vmrun/journal.h>
+#include <vmrun/scout.h>
 #include <vmrun/session.h>
 #include <vmrun/sysroot.h>
 
@@ -74,6 +75,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrMover, vr_mover_free)
 
 /* Where stuck steps are recorded, and whose stuck devices are not touched. Lent; NULL: nowhere. */
 void vr_mover_set_journal(VrMover *mover, VrJournal *journal);
+
+/* The one that it looks with. Lent. */
+VrScout *vr_mover_scout(VrMover *mover);
 
 /* Lent, valid as long as the mover. */
 const VrExecutor *vr_mover_executor(VrMover *mover);

@@ -4,6 +4,7 @@
 #include <vmrun/checks.h>
 #include <vmrun/journal.h>
 #include <vmrun/preparation.h>
+#include <vmrun/scout.h>
 #include <vmrun/text.h>
 
 #include <string.h>
@@ -16,6 +17,7 @@ enum {
     EVIDENCE_INDENT = 2 + WORD_COLUMNS + 1 + 6,
     ADVICE_INDENT = 4,
     DEFAULT_COLUMNS = 100,
+    GROUP_TIMEOUT_MS = 3000, /* one that does not answer is being opened, closed or reset */
 };
 
 /* Cards that something on record keeps on vfio-pci. NULL: the journals cannot be read. */
@@ -44,14 +46,14 @@ find_claimed(const VrHostFacts *facts)
  * else can.
  */
 static GPtrArray *
-find_busy_groups(const VrHostFacts *facts, const GPtrArray *gpus)
+find_busy_groups(VrScout *scout, const GPtrArray *gpus)
 {
     GPtrArray *busy = g_ptr_array_new_with_free_func(g_free);
 
     for (guint i = 0; i < gpus->len; i++) {
         const VrPciFunction *display = ((const VrGpu *) g_ptr_array_index(gpus, i))->display;
         if (g_strcmp0(display->driver, "vfio-pci") == 0 && display->group >= 0 &&
-            vr_vfio_group_is_busy(facts->root, display->group) == VR_YES) {
+            vr_scout_group_is_busy(scout, display->group, GROUP_TIMEOUT_MS) == VR_YES) {
             g_ptr_array_add(busy, g_strdup_printf("%d", display->group));
         }
     }
@@ -62,7 +64,8 @@ static VrReport *
 check_host(const VrOptions *options, const VrHostFacts *facts)
 {
     g_autoptr(GPtrArray) gpus = vr_gpus_judge(facts);
-    g_autoptr(GPtrArray) busy_groups = find_busy_groups(facts, gpus);
+    g_autoptr(VrScout) scout = vr_scout_new(options->root);
+    g_autoptr(GPtrArray) busy_groups = find_busy_groups(scout, gpus);
     g_autoptr(GArray) claimed = find_claimed(facts);
     VrCheckInput input = {
         .facts = facts,

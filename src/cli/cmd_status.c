@@ -216,7 +216,9 @@ print_detail(const Row *row)
     if (row->status->message != NULL) {
         print_item("message", row->status->message, "");
     }
-    if (row->status->state == VR_STATE_NEEDS_RESTORE) {
+    if (row->status->state == VR_STATE_STUCK) {
+        vr_print("  next        end what holds the card, then: vmrun restore %s", row->name);
+    } else if (row->status->state == VR_STATE_NEEDS_RESTORE) {
         vr_print("  next        vmrun restore %s", row->name);
     } else if (row->status->state == VR_STATE_RUNNING && !row->status->supervised) {
         vr_print("  next        vmrun run %s (takes the guest over) or vmrun stop %s", row->name,

@@ -4,6 +4,7 @@
 #include <vmrun/gpu.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/host_facts.h>
+#include <vmrun/scout.h>
 #include <vmrun/text.h>
 
 #include <unistd.h>
@@ -175,16 +176,23 @@ judge_other(const VrHostFacts *facts, const char *word)
     return vr_pci_address_parse(word, &address) ? vr_gpu_judge_function(facts, address) : NULL;
 }
 
-static void
+static int
 answer(const VrOptions *options, const VrHostFacts *facts, const VrGpu *gpu)
 {
-    g_autoptr(VrHolders) found = vr_gpu_users_find(facts, gpu->functions);
+    g_autoptr(VrScout) scout = vr_scout_new(options->root);
+    g_autoptr(GError) blind = NULL;
+    g_autoptr(VrHolders) found = vr_scout_users(scout, facts, gpu->functions, &blind);
 
+    if (blind != NULL) {
+        vr_print_error(options, blind);
+        return VR_ERROR_FAILED;
+    }
     if (options->json) {
         print_json(gpu, found);
     } else {
         print_text(options, facts, gpu, found);
     }
+    return 0;
 }
 
 int
@@ -200,7 +208,7 @@ vr_cmd_who(const VrOptions *options)
     if (gpu == NULL && other == NULL) {
         return vr_print_error(options, error);
     }
-    answer(options, facts, gpu != NULL ? gpu : other);
+    int status = answer(options, facts, gpu != NULL ? gpu : other);
     vr_gpu_free(other);
-    return 0;
+    return status;
 }

@@ -28,13 +28,13 @@ typedef struct {
     GString *path; /* of the directory that is looked at */
 } Walk;
 
-static void
-node_free(gpointer data)
+void
+vr_device_node_free(VrDeviceNode *node)
 {
-    VrDeviceNode *node = data;
-
-    g_free(node->path);
-    g_free(node);
+    if (node != NULL) {
+        g_free(node->path);
+        g_free(node);
+    }
 }
 
 static VrDeviceNode *
@@ -278,12 +278,59 @@ add_nodes_of(const VrSysroot *root, const VrPciFunction *function, GPtrArray *no
 GPtrArray *
 vr_device_nodes_find(const VrSysroot *root, const GPtrArray *functions)
 {
-    GPtrArray *nodes = g_ptr_array_new_with_free_func(node_free);
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify) vr_device_node_free);
 
     for (guint i = 0; i < functions->len; i++) {
         add_nodes_of(root, g_ptr_array_index(functions, i), nodes);
     }
     return nodes;
+}
+
+char *
+vr_device_node_to_text(const VrDeviceNode *node)
+{
+    g_autofree char *address = vr_pci_address_format(node->device);
+    g_autofree char *minor = node->any_minor ? g_strdup("*") : g_strdup_printf("%u", node->minor);
+    g_autofree char *numbers =
+        node->has_numbers ? g_strdup_printf("%u:%s", node->major, minor) : g_strdup("-");
+    g_autofree char *path = g_utf8_make_valid(node->path, -1);
+
+    return g_strdup_printf("%s %d %c %s %s", address, (int) node->kind, node->is_block ? 'b' : 'c',
+                           numbers, path);
+}
+
+static bool
+take_numbers(VrDeviceNode *node, const char *numbers)
+{
+    g_autofree char *first = g_strdup(numbers);
+
+    if (g_str_equal(numbers, "-")) {
+        return true;
+    }
+    node->any_minor = g_str_has_suffix(first, ":*");
+    if (node->any_minor) {
+        first[strlen(first) - 1] = '0';
+    }
+    return set_numbers(node, first);
+}
+
+VrDeviceNode *
+vr_device_node_from_text(const char *text)
+{
+    VrDeviceNode *node = g_new0(VrDeviceNode, 1);
+    g_auto(GStrv) parts = g_strsplit(text, " ", 5);
+    uint64_t kind = 0;
+
+    if (g_strv_length(parts) != 5 || !vr_pci_address_parse(parts[0], &node->device) ||
+        !vr_text_to_uint(parts[1], 0, VR_HOLDER_VFIO, &kind) || strlen(parts[2]) != 1 ||
+        strchr("bc", parts[2][0]) == NULL || !take_numbers(node, parts[3]) || parts[4][0] != '/') {
+        vr_device_node_free(node);
+        return NULL;
+    }
+    node->kind = (VrHolderKind) kind;
+    node->is_block = parts[2][0] == 'b';
+    node->path = g_strdup(parts[4]);
+    return node;
 }
 
 static bool

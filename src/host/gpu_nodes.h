@@ -26,5 +26,14 @@ typedef struct {
 /* `functions`: array of const VrPciFunction *. Array of VrDeviceNode, owned. */
 GPtrArray *vr_device_nodes_find(const VrSysroot *root, const GPtrArray *functions);
 
+/*
+ * One line for a pipe, "0000:01:00.1 0 c 116:5 /dev/snd/controlC0", and back: the nodes of a device
+ * are gone from sysfs as soon as its driver begins to go, while their users are still there. Owned.
+ * NULL: not such a line.
+ */
+char *vr_device_node_to_text(const VrDeviceNode *node);
+VrDeviceNode *vr_device_node_from_text(const char *text);
+void vr_device_node_free(VrDeviceNode *node);
+
 /* Is `file` one of them open? By its numbers, in a recorded tree by its name. */
 bool vr_device_node_matches(const VrDeviceNode *node, const VrOpenFile *file);

@@ -11,6 +11,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+/* More would make a sentence that nobody reads; `who` shows all. */
+enum { DESCRIBED_HOLDERS = 3 };
+
 static void
 holder_free(gpointer data)
 {
@@ -134,19 +137,89 @@ add_uses(const VrHostFacts *facts, VrPciAddress address, GPtrArray *holders)
 }
 
 VrHolders *
-vr_gpu_users_find(const VrHostFacts *facts, const GPtrArray *functions)
+vr_holders_new(void)
 {
-    VrHolders *found = g_new0(VrHolders, 1);
-    g_autoptr(GPtrArray) nodes = vr_device_nodes_find(facts->root, functions);
+    VrHolders *holders = g_new0(VrHolders, 1);
 
-    found->holders = g_ptr_array_new_with_free_func(holder_free);
-    found->unreadable_processes = vr_gpu_users_scan(facts->root, nodes, found->holders);
+    holders->holders = g_ptr_array_new_with_free_func(holder_free);
+    return holders;
+}
+
+void
+vr_holders_sort(VrHolders *holders)
+{
+    g_ptr_array_sort(holders->holders, compare_holders);
+}
+
+void
+vr_gpu_users_add_uses(const VrHostFacts *facts, const GPtrArray *functions, VrHolders *holders)
+{
     for (guint i = 0; i < functions->len; i++) {
         const VrPciFunction *function = g_ptr_array_index(functions, i);
-        add_uses(facts, function->address, found->holders);
+        add_uses(facts, function->address, holders->holders);
     }
-    g_ptr_array_sort(found->holders, compare_holders);
+}
+
+VrHolders *
+vr_gpu_users_processes(const VrSysroot *root, const GPtrArray *functions)
+{
+    VrHolders *found = vr_holders_new();
+    g_autoptr(GPtrArray) nodes = vr_device_nodes_find(root, functions);
+
+    found->unreadable_processes = vr_gpu_users_scan(root, nodes, found->holders);
+    vr_holders_sort(found);
     return found;
+}
+
+VrHolders *
+vr_gpu_users_find(const VrHostFacts *facts, const GPtrArray *functions)
+{
+    VrHolders *found = vr_gpu_users_processes(facts->root, functions);
+
+    vr_gpu_users_add_uses(facts, functions, found);
+    vr_holders_sort(found);
+    return found;
+}
+
+void
+vr_holders_forget_inputs(VrHolders *holders)
+{
+    for (guint i = holders->holders->len; i-- > 0;) {
+        const VrHolder *holder = g_ptr_array_index(holders->holders, i);
+        if (holder->kind == VR_HOLDER_INPUT) {
+            g_ptr_array_remove_index(holders->holders, i);
+        }
+    }
+}
+
+static void
+describe_holder(const VrHolder *holder, GString *text)
+{
+    if (text->len > 0) {
+        g_string_append(text, ", ");
+    }
+    if (holder->command == NULL) {
+        g_string_append_printf(text, "the host (%s)", holder->node);
+        return;
+    }
+    g_string_append_printf(text, "%s%s%s (process %d) through %s", holder->command,
+                           holder->unit != NULL ? " of " : "",
+                           holder->unit != NULL ? holder->unit : "", holder->pid, holder->node);
+}
+
+char *
+vr_holders_describe(const VrHolders *holders)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    guint shown = MIN(holders->holders->len, DESCRIBED_HOLDERS);
+
+    for (guint i = 0; i < shown; i++) {
+        describe_holder(g_ptr_array_index(holders->holders, i), text);
+    }
+    if (holders->holders->len > shown) {
+        g_string_append_printf(text, " and %u more", holders->holders->len - shown);
+    }
+    return text->len > 0 ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }
 
 VrTristate

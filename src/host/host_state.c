@@ -142,6 +142,23 @@ vr_host_state_attribute(const VrHostState *state, const char *path)
     return NULL;
 }
 
+void
+vr_host_state_drop_device(VrHostState *state, VrPciAddress address)
+{
+    for (guint i = state->bindings->len; i-- > 0;) {
+        const VrBinding *binding = g_ptr_array_index(state->bindings, i);
+        if (vr_pci_address_equal(binding->address, address)) {
+            g_ptr_array_remove_index(state->bindings, i);
+        }
+    }
+    for (guint i = state->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (attribute->has_device && vr_pci_address_equal(attribute->device, address)) {
+            g_ptr_array_remove_index(state->attributes, i);
+        }
+    }
+}
+
 static guint
 attribute_place(const VrHostState *state, const char *path)
 {

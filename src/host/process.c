@@ -33,6 +33,24 @@ vr_process_start_time(const VrSysroot *root, int pid)
     return start_time;
 }
 
+/* fs/proc/base.c, proc_pid_wchan: the name of a function, "0" when it runs, or when the kernel does
+ * not tell. */
+char *
+vr_process_where(const VrSysroot *root, int pid)
+{
+    g_autofree char *stat_path = g_strdup_printf("/proc/%d/stat", pid);
+    g_autofree char *wchan_path = g_strdup_printf("/proc/%d/wchan", pid);
+    g_autofree char *stat = vr_sysroot_read_optional(root, stat_path);
+    g_autofree char *wchan = vr_sysroot_read_optional(root, wchan_path);
+    const char *rest = stat != NULL ? strrchr(stat, ')') : NULL;
+    if (rest == NULL || rest[1] != ' ' || !g_ascii_isalpha(rest[2])) {
+        return g_strdup("gone");
+    }
+    bool told = wchan != NULL && wchan[0] != '\0' && !g_str_equal(wchan, "0");
+    g_autofree char *place = told ? vr_text_printable(wchan) : NULL;
+    return g_strdup_printf("state %c%s%s", rest[2], told ? " in " : "", told ? place : "");
+}
+
 bool
 vr_process_is_alive(const VrSysroot *root, int pid, uint64_t start_time)
 {

@@ -169,6 +169,14 @@ vr_check_device_held(const VrCheckInput *input, VrReport *report)
             add_process(input, holder, report);
         }
     }
+    if (input->holders_error != NULL) {
+        vr_report_add(report, "device-held", VR_SEVERITY_UNKNOWN, VR_REMEDY_OS, NULL,
+                      g_strdup("who holds the card could not be found out: the look at the "
+                               "processes did not come back"),
+                      g_strdup(input->holders_error),
+                      g_strdup("see with ps which process is in state D, and end what it waits "
+                               "for"));
+    }
     if (input->holders->unreadable_processes > 0) {
         add_unreadable(input, report);
     }

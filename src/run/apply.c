@@ -92,24 +92,6 @@ add_left_over(Way *way, const VrPciAddress *address, bool stuck, const char *mes
     }
 }
 
-/* From now on the device is neither looked at nor written to. */
-static void
-drop_device(VrHostState *state, VrPciAddress address)
-{
-    for (guint i = state->bindings->len; i-- > 0;) {
-        const VrBinding *binding = g_ptr_array_index(state->bindings, i);
-        if (vr_pci_address_equal(binding->address, address)) {
-            g_ptr_array_remove_index(state->bindings, i);
-        }
-    }
-    for (guint i = state->attributes->len; i-- > 0;) {
-        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
-        if (attribute->has_device && vr_pci_address_equal(attribute->device, address)) {
-            g_ptr_array_remove_index(state->attributes, i);
-        }
-    }
-}
-
 static void
 drop_pools(VrHostState *state)
 {
@@ -156,7 +138,7 @@ observe_device(Way *way, VrPciAddress address, VrHostState *now)
         remember_first(way, error);
         add_left_over(way, &address, g_error_matches(error, VR_ERROR, VR_ERROR_STUCK),
                       error->message);
-        drop_device(way->wanted, address);
+        vr_host_state_drop_device(way->wanted, address);
         return;
     }
     VrBinding *binding = vr_host_state_binding(seen, address);
@@ -257,7 +239,7 @@ drop_obstacles(Way *way, const VrHostState *now, GError **error)
         }
         g_autofree char *message = g_strdup_printf("%s %s", text, obstacle);
         add_left_over(way, &address, false, message);
-        drop_device(way->wanted, address);
+        vr_host_state_drop_device(way->wanted, address);
     }
     return true;
 }
@@ -313,7 +295,7 @@ note_failure(Way *way, const VrStep *step, const GError *error)
     if (g_error_matches(error, VR_ERROR, VR_ERROR_STUCK)) {
         add_left_over(way, step->has_device ? &step->device : NULL, true, error->message);
         if (step->has_device) {
-            drop_device(way->wanted, step->device);
+            vr_host_state_drop_device(way->wanted, step->device);
         }
     }
 }

@@ -7,10 +7,13 @@
 #include <vmrun/error.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/process.h>
+#include <vmrun/scout.h>
 #include <vmrun/spawn.h>
 
 /* How often the kernel is asked whether a group is free. It has no event for that. */
 #define GROUP_POLL_MS 20
+/* The least that an answer is waited for: one that comes later is an answer, too: it is in use. */
+#define GROUP_ANSWER_MS 3000
 /* systemd answers at once or is not to be counted on. */
 #define STATE_TIMEOUT_MS 5000
 
@@ -31,46 +34,59 @@ vr_host_is_stopping(const VrSysroot *root)
 }
 
 static bool
-is_held(const VrSysroot *root, const VrBinding *binding)
+is_held(VrScout *scout, const VrBinding *binding, unsigned timeout_ms)
 {
-    return binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) == VR_YES;
+    return binding->group >= 0 &&
+           vr_scout_group_is_busy(scout, binding->group, timeout_ms) == VR_YES;
 }
 
 /* The first one whose group is in use, or NULL. */
 static const VrBinding *
-find_held(const VrSysroot *root, const VrHostState *before)
+find_held(VrScout *scout, const VrHostState *before, unsigned timeout_ms)
 {
     for (guint i = 0; i < before->bindings->len; i++) {
         const VrBinding *binding = g_ptr_array_index(before->bindings, i);
-        if (is_held(root, binding)) {
+        if (is_held(scout, binding, timeout_ms)) {
             return binding;
         }
     }
     return NULL;
 }
 
+char *
+vr_group_holders(VrScout *scout, const VrBinding *held)
+{
+    VrPciFunction function = {.address = held->address, .group = held->group};
+    g_autoptr(GPtrArray) one = g_ptr_array_new();
+    g_ptr_array_add(one, &function);
+    g_autoptr(VrHolders) found = vr_scout_processes(scout, one, NULL);
+    char *who = found != NULL ? vr_holders_describe(found) : NULL;
+    return who != NULL ? who : g_strdup("something that has no open file, such as a dying process");
+}
+
 static char *
-describe_held(const VrBinding *held)
+describe_held(VrScout *scout, const VrBinding *held)
 {
     g_autofree char *address = vr_pci_address_format(held->address);
-    return g_strdup_printf("%s is held: /dev/vfio/%d is in use; find out by whom: vmrun who %s",
-                           address, held->group, address);
+    g_autofree char *who = vr_group_holders(scout, held);
+    return g_strdup_printf("%s is held: /dev/vfio/%d is in use by %s; more: vmrun who %s", address,
+                           held->group, who, address);
 }
 
 static bool
-explain_held(const VrBinding *held, GError **error)
+explain_held(VrScout *scout, const VrBinding *held, GError **error)
 {
-    g_autofree char *text = describe_held(held);
+    g_autofree char *text = describe_held(scout, held);
     return vr_error_set(error, VR_ERROR_DEVICE_BUSY, "%s", text);
 }
 
 static void
-add_held(GPtrArray *left, const VrBinding *held)
+add_held(VrScout *scout, GPtrArray *left, const VrBinding *held)
 {
     VrLeftOver *item = g_new0(VrLeftOver, 1);
     item->address = held->address;
     item->is_device = true;
-    item->message = describe_held(held);
+    item->message = describe_held(scout, held);
     g_ptr_array_add(left, item);
 }
 
@@ -79,38 +95,19 @@ add_held(GPtrArray *left, const VrBinding *held)
  * vfio-pci would block, for as long as the group has an owner. So the group is asked first.
  */
 bool
-vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned timeout_ms,
-                   GError **error)
+vr_wait_for_groups(VrScout *scout, const VrHostState *before, unsigned timeout_ms, GError **error)
 {
     int64_t deadline = g_get_monotonic_time() + (int64_t) timeout_ms * 1000;
     for (;;) {
-        const VrBinding *held = find_held(root, before);
+        int64_t left_ms = (deadline - g_get_monotonic_time()) / 1000;
+        const VrBinding *held = find_held(scout, before, (unsigned) MAX(left_ms, GROUP_ANSWER_MS));
         if (held == NULL) {
             return true;
         }
         if (g_get_monotonic_time() >= deadline) {
-            return explain_held(held, error);
+            return explain_held(scout, held, error);
         }
         g_usleep(GROUP_POLL_MS * 1000);
-    }
-}
-
-/* Take out of a state what belongs to a device that must not be touched. Goes backwards because
- * removal moves what follows. */
-static void
-drop_device(VrHostState *state, VrPciAddress address)
-{
-    for (guint i = state->bindings->len; i-- > 0;) {
-        const VrBinding *binding = g_ptr_array_index(state->bindings, i);
-        if (vr_pci_address_equal(binding->address, address)) {
-            g_ptr_array_remove_index(state->bindings, i);
-        }
-    }
-    for (guint i = state->attributes->len; i-- > 0;) {
-        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
-        if (attribute->has_device && vr_pci_address_equal(attribute->device, address)) {
-            g_ptr_array_remove_index(state->attributes, i);
-        }
     }
 }
 
@@ -118,19 +115,19 @@ drop_device(VrHostState *state, VrPciAddress address)
  * that one is told. With keep none at all: for cards that do not survive the way back. All else
  * goes back. */
 static VrHostState *
-wanted_from(const VrSysroot *root, const VrJournal *journal, GPtrArray *left)
+wanted_from(VrScout *scout, const VrJournal *journal, GPtrArray *left)
 {
     const GPtrArray *bindings = journal->before->bindings;
     VrHostState *wanted = vr_host_state_copy(journal->before);
     for (guint i = 0; i < bindings->len; i++) {
         const VrBinding *binding = g_ptr_array_index(bindings, i);
         bool stuck = vr_journal_stuck(journal, binding->address) != NULL;
-        bool held = !stuck && is_held(root, binding);
+        bool held = !stuck && is_held(scout, binding, GROUP_ANSWER_MS);
         if (journal->keep || stuck || held) {
-            drop_device(wanted, binding->address);
+            vr_host_state_drop_device(wanted, binding->address);
         }
         if (held) {
-            add_held(left, binding);
+            add_held(scout, left, binding);
         }
     }
     return wanted;
@@ -162,7 +159,7 @@ is_told(const GPtrArray *left, VrPciAddress address)
 }
 
 static char *
-describe_left(const VrJournal *journal, const GPtrArray *left)
+describe_left(const VrSysroot *root, const VrJournal *journal, const GPtrArray *left)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     for (guint i = 0; i < left->len; i++) {
@@ -173,8 +170,9 @@ describe_left(const VrJournal *journal, const GPtrArray *left)
         const VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
         g_autofree char *address = vr_pci_address_format(stuck->address);
         if (!is_told(left, stuck->address)) {
-            g_string_append_printf(text, "%s%s hangs in the kernel (process %d)",
-                                   text->len > 0 ? "; " : "", address, stuck->pid);
+            g_autofree char *where = vr_process_where(root, stuck->pid);
+            g_string_append_printf(text, "%s%s hangs in the kernel (process %d, %s)",
+                                   text->len > 0 ? "; " : "", address, stuck->pid, where);
         }
     }
     return g_string_free(g_steal_pointer(&text), FALSE);
@@ -193,10 +191,21 @@ keep_journal(const VrSysroot *root, VrJournal *journal, const char *why, GError 
     }
     g_autofree char *next =
         journal->phase == VR_PHASE_STUCK
-            ? g_strdup("restarting the computer frees it")
+            ? g_strdup_printf(
+                  "end what holds it, and the kernel goes on by itself: then vmrun restore "
+                  "%s; where nothing can be ended, restart the computer",
+                  journal->profile)
             : g_strdup_printf("try again with: vmrun restore %s", journal->profile);
     return vr_error_set(error, VR_ERROR_RESTORE_INCOMPLETE, "not everything was given back: %s; %s",
                         why, next);
+}
+
+static void
+say(const VrListener *listener, VrStage stage, const char *text)
+{
+    if (listener != NULL && listener->stage != NULL) {
+        listener->stage(listener->data, stage, text);
+    }
 }
 
 /* A journal that cannot be written must not stop the way back: safety first, and the record on disk
@@ -206,16 +215,27 @@ announce_restoring(const VrSysroot *root, VrJournal *journal, const VrListener *
 {
     g_autoptr(GError) error = NULL;
     journal->phase = VR_PHASE_RESTORING;
-    if (!vr_journal_write(root, journal, &error) && listener != NULL && listener->stage != NULL) {
-        listener->stage(listener->data, VR_STAGE_WARNING, error->message);
+    if (!vr_journal_write(root, journal, &error)) {
+        say(listener, VR_STAGE_WARNING, error->message);
     }
+}
+
+/* Of a device that hangs nothing is waited for: its group is in use for as long as it does. */
+static bool
+wait_for_groups(VrMover *mover, const VrJournal *journal, unsigned wait_ms, GError **error)
+{
+    g_autoptr(VrHostState) others = vr_host_state_copy(journal->before);
+    for (guint i = 0; i < journal->stuck->len; i++) {
+        vr_host_state_drop_device(others, g_array_index(journal->stuck, VrStuck, i).address);
+    }
+    return vr_wait_for_groups(vr_mover_scout(mover), others, wait_ms, error);
 }
 
 static bool
 move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, GError **error)
 {
     g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func((GDestroyNotify) vr_left_over_free);
-    g_autoptr(VrHostState) wanted = wanted_from(root, journal, left);
+    g_autoptr(VrHostState) wanted = wanted_from(vr_mover_scout(mover), journal, left);
     g_autoptr(GError) first = NULL;
     vr_mover_set_journal(mover, journal);
     bool moved = vr_apply(vr_mover_executor(mover), wanted, false, left, &first);
@@ -223,7 +243,7 @@ move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, GError **er
         return true;
     }
     g_autofree char *why = left->len > 0 || journal->stuck->len > 0
-                               ? describe_left(journal, left)
+                               ? describe_left(root, journal, left)
                                : g_strdup(first != NULL ? first->message : "unknown");
     return keep_journal(root, journal, why, error);
 }
@@ -263,8 +283,8 @@ vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_
     g_autoptr(GError) busy = NULL;
     forget_finished_stuck(root, journal);
     announce_restoring(root, journal, listener);
-    if (!vr_wait_for_groups(root, journal->before, wait_ms, &busy)) {
-        g_debug("%s", busy->message); /* what is held stays, and is told at the end */
+    if (!wait_for_groups(mover, journal, wait_ms, &busy)) {
+        say(listener, VR_STAGE_WARNING, busy->message); /* and told again at the end */
     }
     if (!move_back(root, journal, mover, error)) {
         return false;

@@ -17,6 +17,8 @@
 /* Digits of the embedded root's name. libvirt puts sockets below it, whose paths may have 107
  * bytes: the root must stay under 40 (monitor sockets add up to 52 and a name). */
 #define EMBEDDED_ID_DIGITS 8
+/* A group that does not answer is being opened, closed or reset. */
+#define GROUP_TIMEOUT_MS 3000
 
 void
 vr_inspection_free(VrInspection *inspection)
@@ -32,6 +34,7 @@ vr_inspection_free(VrInspection *inspection)
     g_clear_pointer(&inspection->busy_groups, g_ptr_array_unref);
     g_clear_pointer(&inspection->disks, g_ptr_array_unref);
     vr_holders_free(inspection->holders);
+    g_free(inspection->holders_error);
     g_clear_pointer(&inspection->devices, g_ptr_array_unref);
     g_clear_pointer(&inspection->gpus, g_ptr_array_unref);
     vr_host_facts_free(inspection->facts);
@@ -170,7 +173,7 @@ is_complete(const VrProfile *profile, const GPtrArray *devices)
 /* --- the steps --- */
 
 static GPtrArray *
-find_busy_groups(const VrSysroot *root, const GPtrArray *functions)
+find_busy_groups(VrScout *scout, const GPtrArray *functions)
 {
     GPtrArray *busy = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GHashTable) asked = g_hash_table_new(NULL, NULL);
@@ -180,7 +183,7 @@ find_busy_groups(const VrSysroot *root, const GPtrArray *functions)
         gpointer key = GINT_TO_POINTER(function->group);
 
         if (function->group >= 0 && g_hash_table_add(asked, key) &&
-            vr_vfio_group_is_busy(root, function->group) == VR_YES) {
+            vr_scout_group_is_busy(scout, function->group, GROUP_TIMEOUT_MS) == VR_YES) {
             g_ptr_array_add(busy, g_strdup_printf("%d", function->group));
         }
     }
@@ -204,14 +207,16 @@ choose(VrInspection *inspection, VrSysroot *root)
 }
 
 static void
-check(VrInspection *inspection, VrSysroot *root)
+check(VrInspection *inspection, VrScout *scout)
 {
+    g_autoptr(GError) blind = NULL;
     g_autoptr(GPtrArray) functions = vr_devices_functions(inspection->devices);
     g_autoptr(GPtrArray) files = vr_file_facts_load(inspection->facts, inspection->profile);
 
-    inspection->holders = vr_gpu_users_find(inspection->facts, functions);
+    inspection->holders = vr_scout_users(scout, inspection->facts, functions, &blind);
+    inspection->holders_error = blind != NULL ? g_strdup(blind->message) : NULL;
     inspection->disks = vr_disk_facts_load(inspection->facts, inspection->profile);
-    inspection->busy_groups = find_busy_groups(root, functions);
+    inspection->busy_groups = find_busy_groups(scout, functions);
 
     VrCheckInput input = {
         .facts = inspection->facts,
@@ -219,6 +224,7 @@ check(VrInspection *inspection, VrSysroot *root)
         .gpus = inspection->gpus,
         .devices = inspection->devices,
         .holders = inspection->holders,
+        .holders_error = inspection->holders_error,
         .disks = inspection->disks,
         .files = files,
         .busy_groups = inspection->busy_groups,
@@ -249,8 +255,9 @@ describe(VrInspection *inspection, VrSysroot *root)
 }
 
 VrInspection *
-vr_inspect(VrSysroot *root, const VrProfile *profile, GError **error)
+vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **error)
 {
+    g_autoptr(VrScout) own = scout == NULL ? vr_scout_new(root) : NULL;
     g_autoptr(VrInspection) inspection = g_new0(VrInspection, 1);
 
     inspection->profile = profile;
@@ -259,7 +266,7 @@ vr_inspect(VrSysroot *root, const VrProfile *profile, GError **error)
         return NULL;
     }
     choose(inspection, root);
-    check(inspection, root);
+    check(inspection, scout != NULL ? scout : own);
     if (is_complete(profile, inspection->devices)) {
         describe(inspection, root);
     }

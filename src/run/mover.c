@@ -15,10 +15,16 @@ struct _VrMover {
     const VrListener *listener;
     VrJournal *journal;
     VrWorker *worker; /* NULL: none runs */
+    VrScout *scout;   /* looks at what the worker waits for */
     char **program;   /* NULL: this same one */
     char *left;       /* the driver that the function on its way was just unbound from */
     GArray *stuck;    /* VrPciAddress: of this mover, in the journal, too, if there is one */
     VrExecutor over;  /* does the work instead of a worker; execute NULL: none */
+    struct {
+        bool set;
+        VrPciAddress device;
+        unsigned slow_ms, deadline_ms;
+    } hurry; /* tests */
     VrExecutor executor;
 };
 
@@ -94,17 +100,61 @@ look_after(VrMover *mover, const VrPciAddress *address, const GError *why)
     }
 }
 
-/* What a slow step is told about. */
+/* A step that may take long: who uses its device has to be known before it begins, because the
+ * nodes are gone from sysfs as soon as the driver has begun to go. */
 typedef struct {
     const VrMover *mover;
     const char *description;
+    GPtrArray *nodes; /* NULL: not known */
 } Slow;
+
+/* An unbind is what waits for others. Not to know its nodes is no reason not to go on. */
+static GPtrArray *
+nodes_of(const VrMover *mover, const VrStep *step, const VrBinding *binding)
+{
+    g_autoptr(GPtrArray) one = g_ptr_array_new();
+    if (step->kind != VR_STEP_UNBIND || binding == NULL) {
+        return NULL;
+    }
+    VrPciFunction function = {.address = step->device,
+                              .class_code = binding->class_code,
+                              .group = binding->group,
+                              .driver = step->from};
+    g_ptr_array_add(one, &function);
+    return vr_scout_nodes(mover->scout, one, NULL);
+}
+
+/* "process 812 is in state D in snd_card_free; held by sleep (process 700) through /dev/snd/…" */
+static char *
+explain_wait(const Slow *slow)
+{
+    int pid = vr_worker_pid(slow->mover->worker);
+    g_autofree char *where = vr_process_where(slow->mover->root, pid);
+    if (slow->nodes == NULL) {
+        return g_strdup_printf("process %d, %s", pid, where);
+    }
+    g_autoptr(VrHolders) found = vr_scout_scan(slow->mover->scout, slow->nodes, NULL);
+    if (found != NULL) {
+        vr_holders_forget_inputs(found);
+    }
+    g_autofree char *who = found != NULL ? vr_holders_describe(found) : NULL;
+    if (who != NULL) {
+        return g_strdup_printf("process %d, %s; held by %s", pid, where, who);
+    }
+    return g_strdup_printf("process %d, %s; %s", pid, where,
+                           found != NULL ? "no process has one of its nodes open, so what holds it "
+                                           "cannot be seen (a file on its way between two "
+                                           "processes, or the kernel itself)"
+                                         : "who holds it could not be found out");
+}
 
 static void
 say_slow(void *data)
 {
     const Slow *slow = data;
-    g_autofree char *text = g_strdup_printf("still waiting for the kernel: %s", slow->description);
+    g_autofree char *why = explain_wait(slow);
+    g_autofree char *text =
+        g_strdup_printf("still waiting for the kernel: %s (%s)", slow->description, why);
     say(slow->mover, VR_STAGE_NOTE, text);
 }
 
@@ -127,8 +177,6 @@ execute(void *data, const VrStep *step, const VrHostState *wanted, GError **erro
 {
     VrMover *mover = data;
     g_autofree char *description = vr_step_describe(step);
-    Slow slow = {mover, description};
-    VrWorkerWatch watch = {.after_ms = SLOW_MS, .slow = say_slow, .data = &slow};
     GError *failure = NULL;
     if (step->has_device && is_stuck(mover, step->device)) {
         return vr_error_set(error, VR_ERROR_STUCK, "%s: an earlier step still hangs in the kernel",
@@ -142,17 +190,23 @@ execute(void *data, const VrStep *step, const VrHostState *wanted, GError **erro
     }
     const VrBinding *binding =
         step->has_device ? vr_host_state_binding(wanted, step->device) : NULL;
-    unsigned timeout_ms = vr_step_timeout_ms(step, wanted);
+    bool hurries = mover->hurry.set && step->has_device &&
+                   vr_pci_address_equal(step->device, mover->hurry.device);
+    unsigned timeout_ms = hurries ? mover->hurry.deadline_ms : vr_step_timeout_ms(step, wanted);
+    g_autoptr(GPtrArray) nodes = nodes_of(mover, step, binding);
+    Slow slow = {mover, description, nodes};
+    VrWorkerWatch watch = {
+        .after_ms = hurries ? mover->hurry.slow_ms : SLOW_MS, .slow = say_slow, .data = &slow};
     g_autoptr(JsonObject) answer = vr_worker_call_watched(
         mover->worker, vr_worker_step_request(step, binding), timeout_ms, &watch, &failure);
     if (answer != NULL) {
         return true;
     }
     if (g_error_matches(failure, VR_ERROR, VR_ERROR_STUCK)) {
+        g_autofree char *why = explain_wait(&slow);
         g_clear_error(&failure);
-        vr_error_set(&failure, VR_ERROR_STUCK,
-                     "%s: still hangs in the kernel after %u s (process %d)", description,
-                     timeout_ms / 1000, vr_worker_pid(mover->worker));
+        vr_error_set(&failure, VR_ERROR_STUCK, "%s: still hangs in the kernel after %u s (%s)",
+                     description, timeout_ms / 1000, why);
     }
     look_after(mover, step->has_device ? &step->device : NULL, failure);
     g_propagate_error(error, failure);
@@ -233,6 +287,7 @@ vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const
     mover->root = vr_sysroot_ref(root);
     mover->listener = listener;
     mover->program = g_strdupv((char **) argv);
+    mover->scout = vr_scout_new_with(root, argv);
     mover->stuck = g_array_new(FALSE, TRUE, sizeof(VrPciAddress));
     mover->executor = (VrExecutor){execute, observe, progress, mover};
     return mover;
@@ -253,12 +308,22 @@ vr_mover_new(VrSysroot *root, const VrListener *listener)
 }
 
 void
+vr_mover_hurry(VrMover *mover, VrPciAddress device, unsigned slow_ms, unsigned deadline_ms)
+{
+    mover->hurry.set = true;
+    mover->hurry.device = device;
+    mover->hurry.slow_ms = slow_ms;
+    mover->hurry.deadline_ms = deadline_ms;
+}
+
+void
 vr_mover_free(VrMover *mover)
 {
     if (mover == NULL) {
         return;
     }
     vr_worker_stop(mover->worker);
+    vr_scout_free(mover->scout);
     vr_sysroot_unref(mover->root);
     g_strfreev(mover->program);
     g_free(mover->left);
@@ -270,6 +335,12 @@ void
 vr_mover_set_journal(VrMover *mover, VrJournal *journal)
 {
     mover->journal = journal;
+}
+
+VrScout *
+vr_mover_scout(VrMover *mover)
+{
+    return mover->scout;
 }
 
 const VrExecutor *

@@ -252,7 +252,7 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
     g_autoptr(VrPreparation) preparation = g_new0(VrPreparation, 1);
     g_autoptr(GError) problem = NULL;
     preparation->plan = vr_plan_new();
-    preparation->inspection = vr_inspect(root, profile, error);
+    preparation->inspection = vr_inspect(root, profile, readers->scout, error);
     if (preparation->inspection == NULL) {
         return NULL;
     }
@@ -273,6 +273,6 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
 VrPreparation *
 vr_preparation_look(VrSysroot *root, const VrProfile *profile, GError **error)
 {
-    VrReaders readers = {observe_here, root, vr_worker_capabilities};
+    VrReaders readers = {observe_here, root, vr_worker_capabilities, NULL};
     return vr_preparation_make(root, profile, false, &readers, error);
 }

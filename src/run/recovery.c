@@ -6,10 +6,10 @@
 
 #include <vmrun/domain.h>
 #include <vmrun/error.h>
-#include <vmrun/gpu_users.h>
 #include <vmrun/lock.h>
 #include <vmrun/process.h>
 #include <vmrun/restore.h>
+#include <vmrun/scout.h>
 #include <vmrun/status.h>
 #include <vmrun/text.h>
 
@@ -19,6 +19,7 @@
 
 /* A command may look at the lock for a moment; longer than this is a supervisor. */
 #define LOCK_TIMEOUT_MS 500
+#define GROUP_TIMEOUT_MS 3000
 #define ARGUMENTS_LIMIT_BYTES (256 * 1024)
 
 static void say(const VrListener *listener, VrStage stage, const char *format, ...)
@@ -45,11 +46,12 @@ is_same_boot(const VrSysroot *root, const VrJournal *journal)
 }
 
 static void
-look_at_groups(const VrSysroot *root, const VrJournal *journal, VrRestoreInput *input)
+look_at_groups(VrScout *scout, const VrJournal *journal, VrRestoreInput *input)
 {
     for (guint i = 0; i < journal->before->bindings->len; i++) {
         const VrBinding *binding = g_ptr_array_index(journal->before->bindings, i);
-        if (binding->group >= 0 && vr_vfio_group_is_busy(root, binding->group) != VR_NO) {
+        if (binding->group >= 0 &&
+            vr_scout_group_is_busy(scout, binding->group, GROUP_TIMEOUT_MS) != VR_NO) {
             input->group_busy = true;
         } else if (vr_journal_stuck(journal, binding->address) == NULL) {
             input->some_free = true;
@@ -154,14 +156,15 @@ look_for_domain(const VrSysroot *root, VrJournal *journal, VrRestoreInput *input
 }
 
 static VrRestoreAction
-decide(const VrSysroot *root, VrJournal *journal, bool dry_run)
+decide(VrSysroot *root, VrJournal *journal, bool dry_run)
 {
+    g_autoptr(VrScout) scout = vr_scout_new(root);
     VrRestoreInput input = {.has_journal = true, .same_boot = is_same_boot(root, journal)};
     /* Who acts has the lock itself. */
     input.lock_held = dry_run && vr_lock_is_held(root, journal->profile, NULL);
     if (input.same_boot) {
         input.qemu_alive = vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time);
-        look_at_groups(root, journal, &input);
+        look_at_groups(scout, journal, &input);
         look_for_domain(root, journal, &input);
     }
     return vr_restore_decide(&input);
@@ -231,9 +234,10 @@ give_back_now(VrSysroot *root, VrJournal *journal, VrMover *lent, const VrListen
 }
 
 static bool
-explain_held(const VrSysroot *root, const VrJournal *journal, GError **error)
+explain_held(VrSysroot *root, const VrJournal *journal, GError **error)
 {
-    if (vr_wait_for_groups(root, journal->before, 0, error)) { /* let go this moment */
+    g_autoptr(VrScout) scout = vr_scout_new(root);
+    if (vr_wait_for_groups(scout, journal->before, 0, error)) { /* let go this moment */
         return vr_error_set(error, VR_ERROR_BUSY, "the card was still in use; try again");
     }
     vr_error_recode(error, VR_ERROR_BUSY);

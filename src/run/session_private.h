@@ -88,8 +88,11 @@ bool vr_session_give_back(VrSession *session, GError **error);
  * Wait until no IOMMU group of the journal's devices is in use, at most timeout_ms.
  * VR_ERROR_DEVICE_BUSY names group and holder.
  */
-bool vr_wait_for_groups(const VrSysroot *root, const VrHostState *before, unsigned timeout_ms,
+bool vr_wait_for_groups(VrScout *scout, const VrHostState *before, unsigned timeout_ms,
                         GError **error);
+
+/* Who has this function's group open, in words. Owned, never NULL. */
+char *vr_group_holders(VrScout *scout, const VrBinding *held);
 
 /* Is this computer shutting down? Then nothing is moved any more: a driver that is bound now is
  * what hangs a shutdown, and bindings do not outlive it. */

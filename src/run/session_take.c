@@ -7,10 +7,15 @@
 #include <vmrun/files.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/recovery.h>
+#include <vmrun/scout.h>
 
 /* Two starts at the same moment: the second waits for the first one's claim, which takes well under
  * a second. */
 #define CLAIM_TIMEOUT_MS 30000
+
+/* Who only looks at a node is gone after a moment. */
+#define HOLDER_TIMEOUT_MS 2000
+#define HOLDER_RETRY_MS 50
 
 /* Journals of other profiles whose session died may hold the very card: they go back first. A
  * failure is theirs, not ours. */
@@ -163,7 +168,8 @@ claim(VrSession *session, GError **error)
 static bool
 make_preparation(VrSession *session, GError **error)
 {
-    VrReaders readers = {observe_in_worker, session->mover, vr_worker_capabilities};
+    VrReaders readers = {observe_in_worker, session->mover, vr_worker_capabilities,
+                         vr_mover_scout(session->mover)};
     g_clear_pointer(&session->preparation, vr_preparation_free);
     session->preparation =
         vr_preparation_make(session->root, session->profile, true, &readers, error);
@@ -201,23 +207,33 @@ vr_session_inspect(VrSession *session, GError **error)
 }
 
 /* Stopping a daemon must really have freed the card, and nobody may have opened it since the
- * checks. */
+ * checks. Each function is looked at once more right before it moves (step.c). */
 static bool
 check_holders_again(const VrSession *session, GError **error)
 {
     const VrInspection *inspection = session->preparation->inspection;
     g_autoptr(GPtrArray) functions = vr_devices_functions(inspection->devices);
-    g_autoptr(VrHolders) holders = vr_gpu_users_find(inspection->facts, functions);
-    if (holders->holders->len == 0) {
-        return true;
+    int64_t deadline = g_get_monotonic_time() + (int64_t) HOLDER_TIMEOUT_MS * 1000;
+    for (;;) {
+        g_autoptr(GError) unknown = NULL;
+        g_autoptr(VrHolders) holders =
+            vr_scout_users(vr_mover_scout(session->mover), inspection->facts, functions, &unknown);
+        vr_holders_forget_inputs(holders);
+        g_autofree char *who = vr_holders_describe(holders);
+        if (unknown != NULL) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&unknown),
+                                       "look who holds the card: ");
+            return false;
+        }
+        if (who == NULL) {
+            return true;
+        }
+        if (g_get_monotonic_time() >= deadline) {
+            return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
+                                "the card is held by %s; end that first", who);
+        }
+        g_usleep(HOLDER_RETRY_MS * 1000);
     }
-    const VrHolder *holder = g_ptr_array_index(holders->holders, 0);
-    g_autofree char *address = vr_pci_address_format(holder->device);
-    return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
-                        "%s is held by %s%s%s (process %d) through %s; end it first", address,
-                        holder->command != NULL ? holder->command : "the host",
-                        holder->unit != NULL ? " of " : "",
-                        holder->unit != NULL ? holder->unit : "", holder->pid, holder->node);
 }
 
 /* The mover, asked before each step whether to go on. */

@@ -24,6 +24,9 @@
 #define POOL_TIMEOUT_MS 45000
 #define POOL_RETRY_MS 200
 #define POOL_CHUNKS 8
+/* Programs that look at a node for a moment (udev's helpers, a sound server) are gone after it. */
+#define HOLDER_TIMEOUT_MS 2000
+#define HOLDER_RETRY_MS 20
 
 /*
  * modprobe and not libkmod: nvidia and others come with `install` lines and soft dependencies in
@@ -70,6 +73,7 @@ static const VrStepTools real_tools = {
     .switch_unit = switch_unit,
     .busy_timeout_ms = BUSY_TIMEOUT_MS,
     .pool_timeout_ms = POOL_TIMEOUT_MS,
+    .holder_timeout_ms = HOLDER_TIMEOUT_MS,
 };
 
 static bool
@@ -134,6 +138,14 @@ execute_override(const VrSysroot *root, const VrStep *step, GError **error)
            vr_error_set(error, VR_ERROR_FAILED, "%s is \"%s\" after the write", path, now);
 }
 
+static VrHolders *
+holders_of(const VrSysroot *root, const VrPciFunction *function)
+{
+    g_autoptr(GPtrArray) one = g_ptr_array_new();
+    g_ptr_array_add(one, (gpointer) function);
+    return vr_gpu_users_processes(root, one);
+}
+
 /*
  * Unbinding a function that a guest uses would pull it out of the guest, or block until QEMU ends
  * (drivers/vfio/vfio_main.c, vfio_unregister_group_dev): the group is asked first.
@@ -148,13 +160,56 @@ check_group_is_free(const VrSysroot *root, VrPciAddress address, GError **error)
         vr_vfio_group_is_busy(root, (int) group) != VR_YES) {
         return true;
     }
+    VrPciFunction function = {.address = address, .group = (int) group};
+    g_autoptr(VrHolders) found = holders_of(root, &function);
+    g_autofree char *who = vr_holders_describe(found);
     g_autofree char *text = vr_pci_address_format(address);
     return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
-                        "/dev/vfio/%s is in use; find out by whom: vmrun who %s", name, text);
+                        "/dev/vfio/%s is in use by %s; find out more: vmrun who %s", name,
+                        who != NULL ? who : "something that has no open file", text);
+}
+
+/* What the search for its nodes needs to know; the class tells a display of NVIDIA's. */
+static VrHolders *
+find_holders(const VrSysroot *root, const VrStep *step)
+{
+    g_autofree char *path = vr_pci_device_path(step->device, "class");
+    g_autofree char *text = vr_sysroot_read_optional(root, path);
+    uint64_t class_code = 0;
+    VrPciFunction function = {.address = step->device, .group = -1, .driver = step->from};
+    if (text != NULL && vr_text_to_hex(text, 0xffffff, &class_code)) {
+        function.class_code = (uint32_t) class_code;
+    }
+    return holders_of(root, &function);
+}
+
+/*
+ * A driver's remove waits for the users of its nodes, for ever if need be (sound/core/init.c,
+ * snd_card_free) or goes on under them (drm_dev_unplug): whoever came after the checks is found
+ * here, as late as can be. Who only looks is given a moment to go.
+ */
+static bool
+check_nobody_holds(const VrSysroot *root, const VrStepTools *tools, const VrStep *step,
+                   GError **error)
+{
+    int64_t deadline = g_get_monotonic_time() + (int64_t) tools->holder_timeout_ms * 1000;
+    for (;;) {
+        g_autoptr(VrHolders) found = find_holders(root, step);
+        vr_holders_forget_inputs(found);
+        g_autofree char *who = vr_holders_describe(found);
+        if (who == NULL) {
+            return true;
+        }
+        if (g_get_monotonic_time() >= deadline) {
+            return vr_error_set(error, VR_ERROR_DEVICE_BUSY, "it is held by %s; end that first",
+                                who);
+        }
+        g_usleep(MIN(HOLDER_RETRY_MS, tools->holder_timeout_ms) * 1000);
+    }
 }
 
 static bool
-execute_unbind(const VrSysroot *root, const VrStep *step, GError **error)
+execute_unbind(const VrSysroot *root, const VrStepTools *tools, const VrStep *step, GError **error)
 {
     g_autofree char *before = NULL;
     g_autofree char *after = NULL;
@@ -170,7 +225,8 @@ execute_unbind(const VrSysroot *root, const VrStep *step, GError **error)
     if (!g_str_equal(before, step->from)) {
         return vr_error_set(error, VR_ERROR_FAILED, "it is on %s by now", before);
     }
-    if (g_str_equal(before, VFIO_PCI) && !check_group_is_free(root, step->device, error)) {
+    if (!(g_str_equal(before, VFIO_PCI) ? check_group_is_free(root, step->device, error)
+                                        : check_nobody_holds(root, tools, step, error))) {
         return false;
     }
     g_autofree char *path = vr_pci_driver_path(step->from, "unbind");
@@ -438,7 +494,7 @@ execute(const VrSysroot *root, const VrStepTools *tools, const VrStep *step,
     case VR_STEP_OVERRIDE:
         return execute_override(root, step, error);
     case VR_STEP_UNBIND:
-        return execute_unbind(root, step, error);
+        return execute_unbind(root, tools, step, error);
     case VR_STEP_BIND:
         return execute_bind(root, tools, step, binding, error);
     case VR_STEP_RESET:

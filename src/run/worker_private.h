@@ -3,6 +3,7 @@
 #pragma once
 
 #include <vmrun/hypervisor.h>
+#include <vmrun/scout.h>
 #include <vmrun/worker.h>
 
 /* Start another program as worker (a test starts itself). argv[0] is its path. */
@@ -14,6 +15,9 @@ VrMover *vr_mover_new_with(VrSysroot *root, const VrListener *listener, const ch
  * `progress` is not called: the mover's own tells the listener. What hangs is recorded as stuck,
  * without a process. `executor` is copied, its data is lent. */
 VrMover *vr_mover_new_over(VrSysroot *root, const VrListener *listener, const VrExecutor *executor);
+
+/* For tests: the steps of this device are told after slow_ms, and end after deadline_ms. */
+void vr_mover_hurry(VrMover *mover, VrPciAddress device, unsigned slow_ms, unsigned deadline_ms);
 
 /* Told once, when an answer takes longer than `after_ms`. */
 typedef struct {
@@ -39,6 +43,15 @@ bool vr_worker_serve_capabilities(VrWorkerService *service, JsonObject *request,
                                   GError **error);
 GPtrArray *vr_worker_ask_capabilities(VrWorker *worker, const GArray *addresses,
                                       unsigned timeout_ms, GError **error);
+
+/* The verbs "nodes", "scan" and "group" (worker_look.c), which a scout asks. */
+bool vr_worker_serve_nodes(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                           GError **error);
+bool vr_worker_serve_scan(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                          GError **error);
+bool vr_worker_serve_group(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                           GError **error);
+VrScout *vr_scout_new_with(VrSysroot *root, const char *const *argv);
 
 /* Requests for the verbs of worker_verbs.c. `binding` NULL: a step without a device. */
 JsonObject *vr_worker_request(const char *verb);
