@@ -20,6 +20,7 @@ typedef struct {
     VrTristate function_reset; /* FLR, of PCI Express or of Advanced Features */
     VrTristate power_reset;    /* from D3hot to D0 */
     char *reset_methods;       /* as sysfs tells, "flr bus"; NULL: none, or Linux before 5.15 */
+    char *serial; /* the Device Serial Number capability, 16 hex digits; NULL: none, or not root */
 } VrPciCapabilities;
 
 void vr_pci_capabilities_free(VrPciCapabilities *capabilities);

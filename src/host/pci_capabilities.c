@@ -29,6 +29,7 @@ vr_pci_capabilities_free(VrPciCapabilities *capabilities)
 {
     if (capabilities != NULL) {
         g_free(capabilities->reset_methods);
+        g_free(capabilities->serial);
         g_free(capabilities);
     }
 }
@@ -106,6 +107,23 @@ either(VrTristate a, VrTristate b)
     return a == VR_UNKNOWN || b == VR_UNKNOWN ? VR_UNKNOWN : VR_NO;
 }
 
+/* PCI Express Base Specification 7.9.3: the lower double word of the number comes first. */
+static char *
+read_serial(struct pci_dev *device)
+{
+    const struct pci_cap *capability = pci_find_cap(device, PCI_EXT_CAP_ID_DSN, PCI_CAP_EXTENDED);
+    u8 bytes[8] = {0};
+    if (capability == NULL ||
+        !pci_read_block(device, (int) (capability->addr + 4), bytes, sizeof bytes)) {
+        return NULL;
+    }
+    GString *text = g_string_new(NULL);
+    for (guint i = sizeof bytes; i-- > 0;) {
+        g_string_append_printf(text, "%02x", bytes[i]);
+    }
+    return g_string_free(text, FALSE);
+}
+
 static void
 read_config(struct pci_access *access, VrPciCapabilities *capabilities)
 {
@@ -123,6 +141,7 @@ read_config(struct pci_access *access, VrPciCapabilities *capabilities)
         capabilities->function_reset =
             either(ask(device, &express_reset), ask(device, &advanced_reset));
         capabilities->power_reset = ask(device, &power_reset);
+        capabilities->serial = read_serial(device);
     }
     pci_free_dev(device);
 }

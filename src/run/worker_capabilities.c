@@ -50,6 +50,9 @@ describe(const VrPciCapabilities *capabilities)
         g_autofree char *methods = g_utf8_make_valid(capabilities->reset_methods, -1);
         json_object_set_string_member(object, "reset-methods", methods);
     }
+    if (capabilities->serial != NULL) {
+        json_object_set_string_member(object, "serial", capabilities->serial);
+    }
     return object;
 }
 
@@ -90,6 +93,8 @@ capabilities_from(JsonObject *object)
     capabilities->power_reset = get_tristate(object, "power-reset");
     capabilities->reset_methods =
         g_strdup(json_object_get_string_member_with_default(object, "reset-methods", NULL));
+    capabilities->serial =
+        g_strdup(json_object_get_string_member_with_default(object, "serial", NULL));
     return capabilities;
 }
 

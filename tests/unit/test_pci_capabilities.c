@@ -183,6 +183,38 @@ test_keeps_the_order_and_a_wide_domain(void)
     tree_remove(tree);
 }
 
+/* Device Serial Number, an extended capability: id 3, version 1, then the number, lowest byte
+ * first.
+ */
+static const Config with_serial = {
+    "serial",
+    {LIST, {0x40, 0x10}, {0x100, 0x03}, {0x102, 0x01}, {0x104, 0x11}, {0x107, 0x22}, {0x10b, 0xab}},
+    0,
+    4096,
+    NONE};
+
+static void
+test_serial_number(void)
+{
+    char *directory = tree_with_card();
+    write_config(directory, &with_serial);
+    g_autoptr(GPtrArray) read = read_card(directory);
+    const VrPciCapabilities *capabilities = g_ptr_array_index(read, 0);
+    g_assert_cmpstr(capabilities->serial, ==, "ab00000022000011");
+}
+
+static void
+test_serial_number_is_for_root(void)
+{
+    char *directory = tree_with_card();
+    Config header = with_serial;
+    header.length = 64;
+    write_config(directory, &header);
+    g_autoptr(GPtrArray) read = read_card(directory);
+    const VrPciCapabilities *capabilities = g_ptr_array_index(read, 0);
+    g_assert_null(capabilities->serial);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -198,5 +230,7 @@ main(int argc, char **argv)
                     test_reads_nothing_outside_of_the_tree);
     g_test_add_func("/pci-capabilities/keeps-the-order-and-a-wide-domain",
                     test_keeps_the_order_and_a_wide_domain);
+    g_test_add_func("/pci-capabilities/serial-number", test_serial_number);
+    g_test_add_func("/pci-capabilities/serial-number-for-root", test_serial_number_is_for_root);
     return g_test_run();
 }
