@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <vmrun/changes.h>
 #include <vmrun/host_state.h>
 #include <vmrun/inspect.h>
 #include <vmrun/plan.h>
@@ -21,6 +22,8 @@ typedef struct {
     VrHostState *reserved; /* first half: units stopped, memory reserved; every binding as before */
     VrHostState *wanted;   /* second half: the functions on vfio-pci, too */
     VrPlan *plan;          /* from before to wanted; empty when before is NULL */
+    VrFingerprint *fingerprint; /* of the host as it is now */
+    GPtrArray *changes; /* VrChange, since the profile last started well; NULL: it never did */
 } VrPreparation;
 
 /* Who reads what can block. */

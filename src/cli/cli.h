@@ -26,6 +26,7 @@ typedef struct {
     char *user_profiles; /* ~/.config/vmrun/profiles for users who are not root, NULL for root */
 } VrOptions;
 
+int vr_cmd_changes(const VrOptions *options);
 int vr_cmd_doctor(const VrOptions *options);
 int vr_cmd_gpus(const VrOptions *options);
 int vr_cmd_help(const VrOptions *options);

@@ -27,6 +27,8 @@ static const VrCommand commands[] = {
     {"xml", "NAME", "the libvirt domain of a profile", 1, 1, vr_cmd_xml},
     {"show", "NAME [--origin]", "the effective profile, and where each value was set", 1, 1,
      vr_cmd_show},
+    {"changes", "[NAME] [--accept]",
+     "what is different on this computer since a profile last started well", 0, 1, vr_cmd_changes},
     {"restore", "[NAME] [--all] [--dry-run] [--if-idle]", "give back what a dead session left", 0,
      1, vr_cmd_restore},
     {"help", "[COMMAND]", "this text", 0, 1, vr_cmd_help},

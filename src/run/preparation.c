@@ -15,6 +15,8 @@ vr_preparation_free(VrPreparation *preparation)
     if (preparation == NULL) {
         return;
     }
+    vr_fingerprint_free(preparation->fingerprint);
+    g_clear_pointer(&preparation->changes, g_ptr_array_unref);
     vr_plan_free(preparation->plan);
     vr_host_state_free(preparation->wanted);
     vr_host_state_free(preparation->reserved);
@@ -219,19 +221,42 @@ check_claims(const VrPreparation *preparation, const VrSysroot *root, bool have_
     return have_lock || !vr_claims_hang(root, addresses);
 }
 
-/* Not part of the inspection: that wakes no card. */
+/* Is this still the computer on which the profile last started well? */
 static void
+check_changes(VrPreparation *preparation, const VrSysroot *root, const GPtrArray *capabilities)
+{
+    const VrInspection *inspection = preparation->inspection;
+    const char *name = inspection->profile->name;
+    g_autoptr(GError) why = NULL;
+    preparation->fingerprint = vr_fingerprint_observe(root, inspection, capabilities);
+    g_autoptr(VrFingerprint) before = vr_fingerprint_load(root, name, &why);
+    if (before != NULL) {
+        preparation->changes = vr_fingerprint_compare(before, preparation->fingerprint,
+                                                      inspection->facts, inspection->profile);
+        vr_changes_report(preparation->changes, name, inspection->report);
+    } else if (!g_error_matches(why, VR_ERROR, VR_ERROR_NOT_FOUND)) {
+        vr_report_add(inspection->report, "host-changed", VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL,
+                      g_strdup("what this computer was when the profile last started well could "
+                               "not be read"),
+                      g_strdup(why->message),
+                      g_strdup_printf("if the devices are right: vmrun changes %s --accept", name));
+    }
+}
+
+/* Not part of the inspection: that wakes no card. NULL: not asked, or no answer. Owned. */
+static GPtrArray *
 check_functions(const VrPreparation *preparation, const VrSysroot *root, const VrReaders *readers)
 {
     const VrInspection *inspection = preparation->inspection;
     g_autoptr(GArray) addresses = vr_devices_addresses(inspection->devices);
     g_autoptr(GError) why = NULL;
     if (readers->ask == NULL || addresses->len == 0) {
-        return;
+        return NULL;
     }
-    g_autoptr(GPtrArray) capabilities = readers->ask(root, addresses, &why);
+    GPtrArray *capabilities = readers->ask(root, addresses, &why);
     vr_check_functions(inspection->facts, inspection->devices, capabilities, why,
                        inspection->report);
+    return capabilities;
 }
 
 /* Who only looks may lack the right to read everything: the findings are worth having without a
@@ -256,7 +281,8 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
     if (preparation->inspection == NULL) {
         return NULL;
     }
-    check_functions(preparation, root, readers);
+    g_autoptr(GPtrArray) capabilities = check_functions(preparation, root, readers);
+    check_changes(preparation, root, capabilities);
     bool may_look = check_claims(preparation, root, have_lock);
     if (may_look && preparation->inspection->devices->len > 0 &&
         !observe_and_plan(preparation, root, readers, &problem)) {

@@ -97,6 +97,17 @@ make_places(VrSession *session, GError **error)
     return vr_sysroot_make_directory(session->root, VR_STATE_DIRECTORY "/nvram", 0711, error);
 }
 
+/* A guest that runs is the proof that this computer is as it should be. */
+static void
+remember_host(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    const VrFingerprint *now = session->preparation->fingerprint;
+    if (now != NULL && !vr_fingerprint_store(session->root, session->profile->name, now, &error)) {
+        vr_session_say(session, VR_STAGE_WARNING, "%s", error->message);
+    }
+}
+
 bool
 vr_session_start(VrSession *session, GError **error)
 {
@@ -122,6 +133,7 @@ vr_session_start(VrSession *session, GError **error)
         return vr_error_prefix(error, "record the running guest");
     }
     session->guest_ran = true;
+    remember_host(session);
     vr_session_set_state(session, VR_STATE_RUNNING, NULL);
     vr_session_say(session, VR_STAGE_DONE, "guest started (QEMU is process %d)", pid);
     vr_domain_rest(session->domain);
