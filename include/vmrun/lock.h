@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Locks are flock(2) on files below /run/vmrun that are never unlinked: their release is the death
- * of the holder, whatever kills it. Workers never inherit them (O_CLOEXEC).
+ * of the holder, whatever kills it. Workers never inherit them (O_CLOEXEC), but for their share in
+ * the work.
  */
 #pragma once
 
@@ -34,6 +35,18 @@ void vr_lock_hide_owner(VrLock *lock);
 
 void vr_lock_release(VrLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrLock, vr_lock_release)
+
+/*
+ * A share in the work for a profile: a descriptor for a process that may change something for it to
+ * inherit. The share ends with the last process that has it, so it outlives a supervisor whose
+ * worker is still at a step. -1 with an error.
+ */
+int vr_lock_join_work(const VrSysroot *root, const char *name, GError **error);
+
+/* Wait for at most timeout_ms until nobody has a share. False with VR_ERROR_BUSY: somebody works
+ * still. For who has the profile's lock, so that no work begins meanwhile. */
+bool vr_lock_wait_for_work(const VrSysroot *root, const char *name, unsigned timeout_ms,
+                           GError **error);
 
 /* Is the profile's lock held by anybody now? Fills *out_owner if it is and the owner could be read.
  * Takes nothing. */

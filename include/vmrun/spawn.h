@@ -38,6 +38,11 @@ bool vr_spawn_check(const char *const *argv, unsigned timeout_ms,
 bool vr_spawn_start(const char *const *argv, int standard_input, int standard_output, int *out_pid,
                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same with one more to inherit. `files`: its standard input and output, and what it has as
+ * descriptor 3 (-1: nothing), all lent. */
+bool vr_spawn_start_holding(const char *const *argv, const int files[3], int *out_pid,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* A descriptor that becomes readable when the process ends; -1 where the system has none. The
  * caller closes it. */
 int vr_spawn_pidfd(int pid);

@@ -25,10 +25,13 @@
 /* The supervisor's side. */
 typedef struct _VrWorker VrWorker;
 
-/* Start one: /proc/self/exe (so that it is the same program even while a package is being
- * replaced), no inherited fd, a process group of its own. It ends when we do, after its current
- * step. */
-VrWorker *vr_worker_start(const VrSysroot *root, GError **error);
+/*
+ * Start one: /proc/self/exe (so that it is the same program even while a package is being
+ * replaced), no inherited fd but its share in the work for `profile` (lock.h; NULL: it only reads),
+ * a process group of its own. It ends when we do, after its current step: who takes over waits for
+ * that.
+ */
+VrWorker *vr_worker_start(const VrSysroot *root, const char *profile, GError **error);
 
 /*
  * Send a request (taken over) and wait for the answer for at most timeout_ms. NULL with the
@@ -72,6 +75,10 @@ typedef struct _VrMover VrMover;
 VrMover *vr_mover_new(VrSysroot *root, const VrListener *listener);
 void vr_mover_free(VrMover *mover);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrMover, vr_mover_free)
+
+/* For which profile the steps are: its recovery waits for the worker. NULL (the default): for none.
+ * For workers that start later. */
+void vr_mover_set_profile(VrMover *mover, const char *profile);
 
 /* Where stuck steps are recorded, and whose stuck devices are not touched. Lent; NULL: nowhere. */
 void vr_mover_set_journal(VrMover *mover, VrJournal *journal);

@@ -70,9 +70,10 @@ set_attributes(posix_spawnattr_t *attributes)
                                              POSIX_SPAWN_SETPGROUP);
 }
 
-/* The only place where a process is made. `descriptors`: standard input, output and error. */
+/* The only place where a process is made. `descriptors`: what it has as 0 to 3; the last may be
+ * -1. */
 static bool
-start(const char *const *argv, const int descriptors[3], int *out_pid, GError **error)
+start(const char *const *argv, const int descriptors[4], int *out_pid, GError **error)
 {
     const char *path = g_getenv("PATH");
     g_autofree char *path_setting = g_strconcat("PATH=", path != NULL ? path : DEFAULT_PATH, NULL);
@@ -94,10 +95,11 @@ start(const char *const *argv, const int descriptors[3], int *out_pid, GError **
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     set_attributes(&attributes);
-    for (int i = 0; i < 3; i++) {
+    int count = descriptors[3] >= 0 ? 4 : 3;
+    for (int i = 0; i < count; i++) {
         posix_spawn_file_actions_adddup2(&actions, descriptors[i], i);
     }
-    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    posix_spawn_file_actions_addclosefrom_np(&actions, count);
     int result =
         posix_spawn(&pid, program, &actions, &attributes, (char *const *) argv, environment);
     posix_spawnattr_destroy(&attributes);
@@ -117,18 +119,25 @@ above_standard(int fd)
 }
 
 bool
-vr_spawn_start(const char *const *argv, int standard_input, int standard_output, int *out_pid,
-               GError **error)
+vr_spawn_start_holding(const char *const *argv, const int files[3], int *out_pid, GError **error)
 {
-    vr_autofd int input = above_standard(standard_input);
-    vr_autofd int output = above_standard(standard_output);
+    vr_autofd int input = above_standard(files[0]);
+    vr_autofd int output = above_standard(files[1]);
     vr_autofd int error_output = above_standard(STDERR_FILENO);
 
     if (error_output < 0) { /* our own is closed */
         error_output = open("/dev/null", O_WRONLY | O_CLOEXEC);
     }
-    const int descriptors[3] = {input, output, error_output};
+    const int descriptors[] = {input, output, error_output, files[2]};
     return start(argv, descriptors, out_pid, error);
+}
+
+bool
+vr_spawn_start(const char *const *argv, int standard_input, int standard_output, int *out_pid,
+               GError **error)
+{
+    const int files[] = {standard_input, standard_output, -1};
+    return vr_spawn_start_holding(argv, files, out_pid, error);
 }
 
 static bool
@@ -161,7 +170,7 @@ start_captured(Child *child, const char *const *argv, GError **error)
         !open_pipe(&child->output[1], &error_output, error)) {
         return false;
     }
-    const int descriptors[3] = {input, output, error_output};
+    const int descriptors[] = {input, output, error_output, -1};
     if (!start(argv, descriptors, &child->pid, error)) {
         return false;
     }

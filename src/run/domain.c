@@ -109,7 +109,7 @@ vr_domain_connect(VrDomain *domain, GError **error)
     if (domain->worker != NULL) {
         return true;
     }
-    domain->worker = vr_worker_start(domain->root, error);
+    domain->worker = vr_worker_start(domain->root, domain->name, error);
     if (domain->worker == NULL) {
         return false;
     }

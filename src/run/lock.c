@@ -25,6 +25,10 @@ struct _VrLock {
     int fd;
 };
 
+#define WORK_SUFFIX ".work"
+/* Who waits for work to end holds the file for a moment, and only then. */
+#define JOIN_TIMEOUT_MS 2000
+
 /* "NAME.lock", and "lock" for the global one: no profile's file is called so. */
 static char *
 lock_name(const char *name)
@@ -34,13 +38,8 @@ lock_name(const char *name)
 
 /* 0600: whoever can open a file can lock it, and a stranger's lock would stop every session. */
 static int
-open_lock(const VrSysroot *root, const char *name, GError **error)
+open_file(const VrSysroot *root, const char *file, GError **error)
 {
-    if (name != NULL && !vr_text_is_profile_name(name)) {
-        vr_error_set(error, VR_ERROR_USAGE, "'%s' is not the name of a profile", name);
-        return -1;
-    }
-    g_autofree char *file = lock_name(name);
     if (!vr_sysroot_make_directory(root, DIRECTORY, 0755, error)) {
         return -1;
     }
@@ -53,6 +52,23 @@ open_lock(const VrSysroot *root, const char *name, GError **error)
         vr_error_set_errno(error, errno, "open " DIRECTORY "/%s", file);
     }
     return fd;
+}
+
+static bool
+check_name(const char *name, GError **error)
+{
+    return vr_text_is_profile_name(name) ||
+           vr_error_set(error, VR_ERROR_USAGE, "'%s' is not the name of a profile", name);
+}
+
+static int
+open_lock(const VrSysroot *root, const char *name, GError **error)
+{
+    if (name != NULL && !check_name(name, error)) {
+        return -1;
+    }
+    g_autofree char *file = lock_name(name);
+    return open_file(root, file, error);
 }
 
 static bool
@@ -88,10 +104,10 @@ write_owner(int fd, const VrSysroot *root)
 
 /* 0, or the errno of the last try. */
 static int
-lock_until(int fd, unsigned timeout_ms)
+lock_until(int fd, int kind, unsigned timeout_ms)
 {
     int64_t deadline = g_get_monotonic_time() + (int64_t) timeout_ms * 1000;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    while (flock(fd, kind | LOCK_NB) != 0) {
         int problem = errno;
         if (problem != EINTR && (problem != EWOULDBLOCK || g_get_monotonic_time() >= deadline)) {
             return problem;
@@ -125,7 +141,7 @@ vr_lock_take(const VrSysroot *root, const char *name, unsigned timeout_ms, VrLoc
     if (fd < 0) {
         return NULL;
     }
-    int problem = lock_until(fd, timeout_ms);
+    int problem = lock_until(fd, LOCK_EX, timeout_ms);
     if (problem != 0) {
         g_autofree char *file = lock_name(name);
         refuse(fd, file, problem, out_owner, error);
@@ -154,6 +170,36 @@ vr_lock_release(VrLock *lock)
     vr_lock_hide_owner(lock);
     vr_fd_clear(&lock->fd); /* the last descriptor of this open file: the lock goes with it */
     g_free(lock);
+}
+
+static int
+lock_work(const VrSysroot *root, const char *name, int kind, unsigned timeout_ms, GError **error)
+{
+    if (!check_name(name, error)) {
+        return -1;
+    }
+    g_autofree char *file = g_strconcat(name, WORK_SUFFIX, NULL);
+    vr_autofd int fd = open_file(root, file, error);
+    int problem = fd >= 0 ? lock_until(fd, kind, timeout_ms) : 0;
+    if (problem == EWOULDBLOCK) {
+        vr_error_set(error, VR_ERROR_BUSY, DIRECTORY "/%s is held by a worker", file);
+    } else if (problem != 0) {
+        vr_error_set_errno(error, problem, "lock " DIRECTORY "/%s", file);
+    }
+    return problem == 0 ? vr_fd_steal(&fd) : -1;
+}
+
+int
+vr_lock_join_work(const VrSysroot *root, const char *name, GError **error)
+{
+    return lock_work(root, name, LOCK_SH, JOIN_TIMEOUT_MS, error);
+}
+
+bool
+vr_lock_wait_for_work(const VrSysroot *root, const char *name, unsigned timeout_ms, GError **error)
+{
+    vr_autofd int fd = lock_work(root, name, LOCK_EX, timeout_ms, error);
+    return fd >= 0;
 }
 
 /* proc(5), /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 00:17:5678 0 EOF", device in hex */

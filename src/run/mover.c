@@ -17,6 +17,7 @@ struct _VrMover {
     VrWorker *worker; /* NULL: none runs */
     VrScout *scout;   /* looks at what the worker waits for */
     char **program;   /* NULL: this same one */
+    char *profile;    /* NULL: of none */
     char *left;       /* the driver that the function on its way was just unbound from */
     GArray *stuck;    /* VrPciAddress: of this mover, in the journal, too, if there is one */
     VrExecutor over;  /* does the work instead of a worker; execute NULL: none */
@@ -49,10 +50,8 @@ start_worker(VrMover *mover, GError **error)
     if (mover->worker != NULL) {
         return true;
     }
-    mover->worker =
-        mover->program != NULL
-            ? vr_worker_start_program(mover->root, (const char *const *) mover->program, error)
-            : vr_worker_start(mover->root, error);
+    mover->worker = vr_worker_start_for(mover->root, mover->profile,
+                                        (const char *const *) mover->program, error);
     return mover->worker != NULL;
 }
 
@@ -326,9 +325,17 @@ vr_mover_free(VrMover *mover)
     vr_scout_free(mover->scout);
     vr_sysroot_unref(mover->root);
     g_strfreev(mover->program);
+    g_free(mover->profile);
     g_free(mover->left);
     g_array_unref(mover->stuck);
     g_free(mover);
+}
+
+void
+vr_mover_set_profile(VrMover *mover, const char *profile)
+{
+    g_free(mover->profile);
+    mover->profile = g_strdup(profile);
 }
 
 void

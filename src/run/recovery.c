@@ -20,6 +20,8 @@
 /* A command may look at the lock for a moment; longer than this is a supervisor. */
 #define LOCK_TIMEOUT_MS 500
 #define GROUP_TIMEOUT_MS 3000
+/* A step takes a second; one that takes longer than this is about to be found stuck. */
+#define WORK_TIMEOUT_MS 10000
 #define ARGUMENTS_LIMIT_BYTES (256 * 1024)
 
 static void say(const VrListener *listener, VrStage stage, const char *format, ...)
@@ -207,6 +209,7 @@ give_back_with(VrSysroot *root, VrJournal *journal, VrMover *lent, const VrListe
 {
     g_autoptr(VrMover) own = lent == NULL ? vr_mover_new(root, listener) : NULL;
     VrMover *mover = lent != NULL ? lent : own;
+    vr_mover_set_profile(mover, journal->profile);
     bool done = vr_give_back(root, journal, mover, 0, listener, error);
     vr_mover_set_journal(mover, NULL);
     return done;
@@ -282,6 +285,40 @@ act(VrSysroot *root, VrJournal *journal, const Act *how, GError **error)
 }
 
 static bool
+hangs_on_record(const VrSysroot *root, const VrJournal *journal)
+{
+    for (guint i = 0; i < journal->stuck->len; i++) {
+        const VrStuck *stuck = &g_array_index(journal->stuck, VrStuck, i);
+        if (vr_process_is_alive(root, stuck->pid, stuck->start_time)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The worker of a dead supervisor ends after its step, and that step must not come after the way
+ * back: an override would be left, or a guest made with a card that was given back. Nothing is
+ * waited for where a guest lives, because then nothing is moved.
+ */
+static bool
+wait_for_workers(const VrSysroot *root, const VrJournal *journal, GError **error)
+{
+    g_autoptr(GError) busy = NULL;
+    unsigned timeout_ms = hangs_on_record(root, journal) ? 0 : WORK_TIMEOUT_MS;
+    if (!is_same_boot(root, journal) ||
+        vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time) ||
+        vr_lock_wait_for_work(root, journal->profile, timeout_ms, &busy) ||
+        journal->phase != VR_PHASE_STARTING) {
+        return true; /* a step that hangs is found by looking at its device, with a deadline */
+    }
+    return vr_error_set(error, VR_ERROR_BUSY,
+                        "the session of '%s' ended while its guest was being created, and the "
+                        "process that creates it still works; try again soon",
+                        journal->profile);
+}
+
+static bool
 recover_locked(VrSysroot *root, const char *profile, const VrRecoveryOptions *options,
                const VrListener *listener, VrRecovery *out_recovery, VrJournal **out_journal,
                GError **error)
@@ -300,6 +337,9 @@ recover_locked(VrSysroot *root, const char *profile, const VrRecoveryOptions *op
             "the record of '%s' cannot be believed, so nothing was written (restarting the "
             "computer gives the devices back; remove the file then)",
             profile);
+    }
+    if (!options->dry_run && !wait_for_workers(root, journal, error)) {
+        return false;
     }
     VrRestoreAction action = decide(root, journal, options->dry_run);
     bool kept =

@@ -70,7 +70,7 @@ ask(VrScout *scout, JsonObject *request, unsigned timeout_ms, GError **error)
         scout->worker =
             scout->program != NULL
                 ? vr_worker_start_program(scout->root, (const char *const *) scout->program, error)
-                : vr_worker_start(scout->root, error);
+                : vr_worker_start(scout->root, NULL, error);
     }
     if (scout->worker == NULL) {
         json_object_unref(request);

@@ -52,6 +52,7 @@ vr_session_give_back(VrSession *session, GError **error)
     session->journal->keep = session->journal->keep && session->guest_ran;
     if (session->mover == NULL) {
         session->mover = vr_mover_new(session->root, session->listener);
+        vr_mover_set_profile(session->mover, session->profile->name);
     }
     g_autoptr(GError) failure = NULL;
     if (!vr_give_back(session->root, session->journal, session->mover, GROUP_RELEASE_MS,

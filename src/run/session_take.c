@@ -195,6 +195,7 @@ vr_session_inspect(VrSession *session, GError **error)
     vr_session_say(session, VR_STAGE_BEGIN, "checking this computer for '%s'",
                    session->profile->name);
     session->mover = vr_mover_new(session->root, session->listener);
+    vr_mover_set_profile(session->mover, session->profile->name);
     if (!prepare(session, error) || !report_findings(session, error)) {
         return false;
     }

@@ -5,6 +5,7 @@
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
+#include <vmrun/lock.h>
 #include <vmrun/process.h>
 #include <vmrun/spawn.h>
 
@@ -47,8 +48,8 @@ vr_worker_parse(const char *line)
     return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_dup_object(node) : NULL;
 }
 
-VrWorker *
-vr_worker_start_program(const VrSysroot *root, const char *const *argv, GError **error)
+static VrWorker *
+start_program(const VrSysroot *root, const char *const *argv, int share, GError **error)
 {
     int ends[2] = {-1, -1};
     int pid = 0;
@@ -59,7 +60,8 @@ vr_worker_start_program(const VrSysroot *root, const char *const *argv, GError *
     }
     vr_autofd int ours = ends[0];
     vr_autofd int theirs = ends[1];
-    if (!vr_spawn_start(argv, theirs, theirs, &pid, error)) {
+    const int files[] = {theirs, theirs, share};
+    if (!vr_spawn_start_holding(argv, files, &pid, error)) {
         vr_error_prefix(error, "start the worker");
         return NULL;
     }
@@ -73,12 +75,31 @@ vr_worker_start_program(const VrSysroot *root, const char *const *argv, GError *
 }
 
 VrWorker *
-vr_worker_start(const VrSysroot *root, GError **error)
+vr_worker_start_for(const VrSysroot *root, const char *profile, const char *const *argv,
+                    GError **error)
 {
     static const char *const here[] = {"/proc/self/exe", "worker", NULL};
     const char *const there[] = {"/proc/self/exe", "worker", "--root", vr_sysroot_directory(root),
                                  NULL};
-    return vr_worker_start_program(root, vr_sysroot_is_live(root) ? here : there, error);
+    const char *const *own = vr_sysroot_is_live(root) ? here : there;
+    vr_autofd int share = profile != NULL ? vr_lock_join_work(root, profile, error) : -1;
+    if (profile != NULL && share < 0) {
+        vr_error_prefix(error, "start a worker for '%s'", profile);
+        return NULL;
+    }
+    return start_program(root, argv != NULL ? argv : own, share, error);
+}
+
+VrWorker *
+vr_worker_start_program(const VrSysroot *root, const char *const *argv, GError **error)
+{
+    return vr_worker_start_for(root, NULL, argv, error);
+}
+
+VrWorker *
+vr_worker_start(const VrSysroot *root, const char *profile, GError **error)
+{
+    return vr_worker_start_for(root, profile, NULL, error);
 }
 
 int

@@ -125,7 +125,7 @@ GPtrArray *
 vr_worker_capabilities(const VrSysroot *root, const GArray *addresses, GError **error)
 {
     GError *failure = NULL;
-    g_autoptr(VrWorker) worker = vr_worker_start(root, error);
+    g_autoptr(VrWorker) worker = vr_worker_start(root, NULL, error);
     if (worker == NULL) {
         return NULL;
     }

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define LINE_LIMIT (4 * 1024 * 1024)
+/* vr_worker_start() puts it there. */
+#define SHARE 3
 
 static void
 do_nothing(int signal_number)
@@ -125,12 +127,20 @@ serve(VrWorkerService *service, int input, int output)
     }
 }
 
+/* The share in the work for a profile is ours, not of the programs that we start. */
+static void
+keep_share(void)
+{
+    fcntl(SHARE, F_SETFD, FD_CLOEXEC); /* fails if there is none */
+}
+
 int
 vr_worker_main(VrSysroot *root)
 {
     VrWorkerService service = {.root = root};
     prctl(PR_SET_NAME, "vmrun-worker");
     refuse_signals();
+    keep_share();
     vr_autofd int input = take_channel(STDIN_FILENO);
     vr_autofd int output = take_channel(STDOUT_FILENO);
     let_go_of_standard_error();

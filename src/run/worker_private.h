@@ -9,6 +9,11 @@
 /* Start another program as worker (a test starts itself). argv[0] is its path. */
 VrWorker *vr_worker_start_program(const VrSysroot *root, const char *const *argv, GError **error);
 
+/* The same with a share in the work for a profile (lock.h), if it is not NULL. argv NULL: this same
+ * program. */
+VrWorker *vr_worker_start_for(const VrSysroot *root, const char *profile, const char *const *argv,
+                              GError **error);
+
 VrMover *vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const *argv);
 
 /* Over an executor that works in this process (the fake kernel's): no worker is ever started. Its

@@ -2,6 +2,7 @@
 #include <vmrun/lock.h>
 
 #include "../support/tree.h"
+#include "base/fd.h"
 #include "run/lock_private.h"
 
 #include <vmrun/error.h>
@@ -101,6 +102,26 @@ test_a_started_program_does_not_keep_it(void)
 }
 
 static void
+test_work_is_shared_and_waited_for(void)
+{
+    Place place = place_new();
+    g_autoptr(GError) error = NULL;
+    vr_autofd int first = vr_lock_join_work(place.root, "gaming", &error);
+    vr_autofd int second = vr_lock_join_work(place.root, "gaming", &error);
+    g_autoptr(VrLock) lock = vr_lock_take(place.root, "gaming", 0, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(first >= 0 && second >= 0 && lock != NULL);
+    g_assert_true(vr_lock_wait_for_work(place.root, "llm-train", 0, &error));
+    vr_fd_clear(&first);
+    g_assert_false(vr_lock_wait_for_work(place.root, "gaming", 0, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    vr_fd_clear(&second);
+    g_assert_true(vr_lock_wait_for_work(place.root, "gaming", 0, NULL));
+    g_assert_true(vr_lock_wait_for_work(place.root, "gaming", 0, NULL));
+    place_clear(&place);
+}
+
+static void
 test_places_are_as_private_as_they_must_be(void)
 {
     Place place = place_new();
@@ -125,6 +146,7 @@ test_hostile_names_are_refused(void)
         g_assert_null(vr_lock_take(place.root, names[i], 0, NULL, &error));
         g_assert_error(error, VR_ERROR, VR_ERROR_USAGE);
         g_assert_false(vr_lock_is_held(place.root, names[i], NULL));
+        g_assert_cmpint(vr_lock_join_work(place.root, names[i], NULL), ==, -1);
     }
     place_clear(&place);
 }
@@ -158,6 +180,7 @@ main(int argc, char **argv)
     g_test_add_func("/lock/locks-do-not-mix", test_locks_do_not_mix);
     g_test_add_func("/lock/a-started-program-does-not-keep-it",
                     test_a_started_program_does_not_keep_it);
+    g_test_add_func("/lock/work-is-shared-and-waited-for", test_work_is_shared_and_waited_for);
     g_test_add_func("/lock/places-are-as-private-as-they-must-be",
                     test_places_are_as_private_as_they_must_be);
     g_test_add_func("/lock/hostile-names-are-refused", test_hostile_names_are_refused);

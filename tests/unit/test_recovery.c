@@ -3,12 +3,17 @@
 #include <vmrun/recovery.h>
 
 #include "../support/tree.h"
+#include "base/fd.h"
 
 #include <vmrun/error.h>
 #include <vmrun/lock.h>
+#include <vmrun/spawn.h>
 
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define BOOT_ID "0b4e7b32-6a3d-4a6f-9d4f-2f3c1c5c9b1e"
 #define UUID "c1a5f8c0-0000-4000-8000-00000000000f"
@@ -111,6 +116,57 @@ test_looking_sees_the_supervisor(void)
     g_assert_no_error(error);
     g_assert_false(look(&host, &recovery, &error));
     g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    host_clear(&host);
+}
+
+/* A worker that a dead supervisor left, as far as others can see it: it ends after a while. */
+static int
+leave_worker(const Host *host, const char *seconds)
+{
+    const char *const argv[] = {"sleep", seconds, NULL};
+    g_autoptr(GError) error = NULL;
+    int pid = 0;
+    vr_autofd int share = vr_lock_join_work(host->root, "gaming", &error);
+    g_assert_no_error(error);
+    const int files[] = {STDIN_FILENO, STDOUT_FILENO, share};
+    g_assert_true(vr_spawn_start_holding(argv, files, &pid, &error));
+    g_assert_no_error(error);
+    return pid;
+}
+
+static void
+test_step_of_a_dead_session_comes_first(void)
+{
+    Host host = host_with_journal(VR_PHASE_TAKING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {0};
+    g_autoptr(GError) error = NULL;
+    int worker = leave_worker(&host, "0.5");
+    g_assert_true(vr_recover(host.root, "gaming", &options, NULL, &recovery, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_RESTORED);
+    g_assert_cmpint(waitpid(worker, NULL, WNOHANG), ==, worker);
+    host_clear(&host);
+}
+
+/* Not waited for: another one hangs already, and waiting for that would be in vain. */
+static void
+test_guest_that_is_still_made_is_not_decided_about(void)
+{
+    Host host = host_with_journal(VR_PHASE_STARTING);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {0};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrJournal) journal = vr_journal_read(host.root, "gaming", &error);
+    g_assert_no_error(error);
+    vr_journal_set_stuck(journal, (VrStuck){.pid = 77, .start_time = 4242});
+    g_assert_true(vr_journal_write(host.root, journal, &error));
+    add_process(&host, "vmrun-worker", "");
+    int worker = leave_worker(&host, "100");
+    g_assert_false(vr_recover(host.root, "gaming", &options, NULL, &recovery, NULL, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, "still works"));
+    g_assert_cmpint(kill(worker, SIGKILL), ==, 0);
     host_clear(&host);
 }
 
@@ -224,6 +280,10 @@ main(int argc, char **argv)
                          test_signal_waits_for_the_way_back);
     g_test_add_data_func("/recovery/sighup-waits-for-the-way-back", GINT_TO_POINTER(SIGHUP),
                          test_signal_waits_for_the_way_back);
+    g_test_add_func("/recovery/step-of-a-dead-session-comes-first",
+                    test_step_of_a_dead_session_comes_first);
+    g_test_add_func("/recovery/guest-that-is-still-made-is-not-decided-about",
+                    test_guest_that_is_still_made_is_not_decided_about);
     g_test_add_func("/recovery/shutdown-moves-nothing", test_shutdown_moves_nothing);
     g_test_add_func("/recovery/recovery-is-not-the-session", test_recovery_is_not_the_session);
     return g_test_run();

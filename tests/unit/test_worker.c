@@ -6,6 +6,7 @@
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
+#include <vmrun/lock.h>
 #include <vmrun/pci_capabilities.h>
 #include <vmrun/process.h>
 
@@ -290,6 +291,26 @@ count_call(void *data)
     (*calls)++;
 }
 
+/* vmrun dies, its worker does not: who takes over must wait for that one. */
+static void
+test_works_until_its_end_whatever_becomes_of_us(void)
+{
+    Host host = host_new();
+    const char *const argv[] = {own_path(), "silent", host.directory, NULL};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrWorker) worker = vr_worker_start_for(host.root, "gaming", argv, &error);
+    g_assert_no_error(error);
+    g_assert_false(vr_lock_wait_for_work(host.root, "gaming", 0, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_BUSY);
+    g_clear_error(&error);
+    vr_worker_abandon(worker, false);
+    g_assert_false(vr_lock_wait_for_work(host.root, "gaming", 50, NULL));
+    g_assert_cmpint(kill(vr_worker_pid(worker), SIGKILL), ==, 0);
+    g_assert_true(vr_lock_wait_for_work(host.root, "gaming", 20000, &error));
+    g_assert_no_error(error);
+    host_clear(&host);
+}
+
 static void
 test_slow_answers_are_told_once(void)
 {
@@ -414,6 +435,8 @@ main(int argc, char **argv)
                     test_death_is_a_failure_and_not_a_signal);
     g_test_add_func("/worker/signals-do-not-end-a-move", test_signals_do_not_end_a_move);
     g_test_add_func("/worker/inherits-nothing", test_inherits_nothing);
+    g_test_add_func("/worker/works-until-its-end-whatever-becomes-of-us",
+                    test_works_until_its_end_whatever_becomes_of_us);
     g_test_add_func("/worker/slow-answers-are-told-once", test_slow_answers_are_told_once);
     g_test_add_func("/mover/failures-are-told", test_failures_are_told);
     g_test_add_func("/mover/stuck-device-of-the-journal-is-not-touched",
