@@ -29,6 +29,13 @@ bool vr_sysroot_make_directory(const VrSysroot *root, const char *path, mode_t m
 bool vr_sysroot_replace(const VrSysroot *root, const char *path, const char *text, mode_t mode,
                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * Remove what processes that were killed while they replaced `path` have left beside it. Only for
+ * who has the lock under which it is replaced: then nobody is at it. What cannot be removed stays,
+ * silently.
+ */
+void vr_sysroot_remove_temporaries(const VrSysroot *root, const char *path);
+
 /* Rename a file, replacing what `to` was. Both on one file system. */
 bool vr_sysroot_rename(const VrSysroot *root, const char *from, const char *to,
                        GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -79,6 +79,10 @@ VrJournal *vr_journal_read(const VrSysroot *root, const char *profile, GError **
 /* Move the file to done/ (the last 20 are kept), durably. */
 bool vr_journal_close(const VrSysroot *root, const VrJournal *journal, GError **error);
 
+/* Remove what a session of the profile that was killed at a write has left beside its files. For
+ * who has the profile's lock. */
+void vr_journal_tidy(const VrSysroot *root, const char *profile);
+
 /* Profiles that have a journal, sorted. Owned. An unreadable directory is an error, a missing one
  * is an empty list. */
 GPtrArray *vr_journal_profiles(const VrSysroot *root, GError **error);

@@ -132,6 +132,19 @@ write_temporary(int directory, const char *temporary, const char *text, mode_t m
 }
 
 bool
+vr_fd_is_temporary_of(const char *file, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (file[0] != '.' || strncmp(file + 1, name, length) != 0 || file[1 + length] != '.') {
+        return false;
+    }
+    const char *pid = file + 1 + length + 1;
+    size_t digits = strspn(pid, "0123456789");
+    return digits > 0 && strcmp(pid + digits, ".new") == 0;
+}
+
+bool
 vr_fd_replace(int directory, const char *name, const char *text, mode_t mode, GError **error)
 {
     g_autofree char *temporary = g_strdup_printf(".%s.%d.new", name, (int) getpid());

@@ -51,5 +51,8 @@ bool vr_fd_write_once(int fd, const char *name, const char *text,
 bool vr_fd_replace(int directory, const char *name, const char *text, mode_t mode,
                    GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Is `file` what a process that died in vr_fd_replace() of `name` has left? */
+bool vr_fd_is_temporary_of(const char *file, const char *name);
+
 /* fsync(2) with an error; a file system that has no such thing for directories is fine. */
 bool vr_fd_sync(int fd, const char *name, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -119,3 +119,20 @@ vr_sysroot_remove(const VrSysroot *root, const char *path, GError **error)
     }
     return vr_fd_sync(parent, path, error);
 }
+
+void
+vr_sysroot_remove_temporaries(const VrSysroot *root, const char *path)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+    g_autofree char *name = g_path_get_basename(path);
+    g_autoptr(GPtrArray) names = vr_sysroot_list(root, directory, NULL);
+
+    for (guint i = 0; names != NULL && i < names->len; i++) {
+        const char *found = g_ptr_array_index(names, i);
+        g_autofree char *temporary = g_build_filename(directory, found, NULL);
+        g_autoptr(GError) ignored = NULL;
+        if (vr_fd_is_temporary_of(found, name) && !vr_sysroot_remove(root, temporary, &ignored)) {
+            g_debug("%s", ignored->message);
+        }
+    }
+}

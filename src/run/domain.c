@@ -202,6 +202,7 @@ static void
 remember_checked(const VrDomain *domain, const char *path, const char *checked)
 {
     g_autoptr(GError) error = NULL;
+    vr_sysroot_remove_temporaries(domain->root, path);
     if (!vr_sysroot_replace(domain->root, path, checked, 0600, &error)) {
         g_debug("%s", error->message);
     }

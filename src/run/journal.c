@@ -367,6 +367,13 @@ vr_journal_write(const VrSysroot *root, const VrJournal *journal, GError **error
            vr_error_prefix(error, "write the journal of '%s'", journal->profile);
 }
 
+void
+vr_journal_tidy(const VrSysroot *root, const char *profile)
+{
+    g_autofree char *path = journal_path(profile);
+    vr_sysroot_remove_temporaries(root, path);
+}
+
 /* A journal decides which files root writes: nobody else may have had a hand in it. */
 static bool
 check_owner(int fd, const char *path, GError **error)

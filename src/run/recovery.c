@@ -6,6 +6,8 @@
 
 #include <vmrun/domain.h>
 #include <vmrun/error.h>
+#include <vmrun/files.h>
+#include <vmrun/identity.h>
 #include <vmrun/lock.h>
 #include <vmrun/process.h>
 #include <vmrun/restore.h>
@@ -284,6 +286,16 @@ act(VrSysroot *root, VrJournal *journal, const Act *how, GError **error)
     return true;
 }
 
+/* What a vmrun that was killed at one of its own files has left. Nothing of it counts, but it would
+ * stay for ever. */
+static void
+tidy(const VrSysroot *root, const char *profile)
+{
+    g_autofree char *identity = vr_identity_path(profile);
+    vr_journal_tidy(root, profile);
+    vr_sysroot_remove_temporaries(root, identity);
+}
+
 static bool
 hangs_on_record(const VrSysroot *root, const VrJournal *journal)
 {
@@ -326,7 +338,13 @@ recover_locked(VrSysroot *root, const char *profile, const VrRecoveryOptions *op
     g_autoptr(GError) cause = NULL;
     g_autoptr(VrJournal) journal = vr_journal_read(root, profile, &cause);
     *out_recovery = VR_RECOVERY_NOTHING;
+    if (!options->dry_run) {
+        tidy(root, profile);
+    }
     if (journal == NULL && g_error_matches(cause, VR_ERROR, VR_ERROR_NOT_FOUND)) {
+        if (!options->dry_run) {
+            vr_status_remove(root, profile); /* it died between its journal and its status */
+        }
         return true;
     }
     if (journal == NULL) {

@@ -73,6 +73,7 @@ vr_status_remove(const VrSysroot *root, const char *profile)
 {
     g_autofree char *path = status_path(profile);
     g_autoptr(GError) ignored = NULL;
+    vr_sysroot_remove_temporaries(root, path);
     if (!vr_sysroot_remove(root, path, &ignored)) {
         g_debug("%s", ignored->message); /* a stale hint: the lock and the journal decide */
     }

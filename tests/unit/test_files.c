@@ -189,6 +189,26 @@ test_autofd_and_steal(Fixture *fixture, gconstpointer data)
     vr_fd_clear(&kept);
 }
 
+static void
+test_temporaries_of_the_dead_are_removed(Fixture *fixture, gconstpointer data)
+{
+    static const char *const left[] = {".gaming.conf.7.new", ".gaming.conf.4711.new"};
+    static const char *const others[] = {".gaming.conf..new",   ".gaming.conf.7.new2",
+                                         ".gaming.conf.7x.new", ".other.gaming.conf.7.new",
+                                         ".other.conf.7.new",   "gaming.conf"};
+    (void) data;
+    for (guint i = 0; i < G_N_ELEMENTS(left) + G_N_ELEMENTS(others); i++) {
+        const char *name = i < G_N_ELEMENTS(left) ? left[i] : others[i - G_N_ELEMENTS(left)];
+        g_autofree char *path = g_strconcat("/", name, NULL);
+        g_assert_true(vr_sysroot_replace(fixture->root, path, "x", 0600, NULL));
+    }
+    vr_sysroot_remove_temporaries(fixture->root, "/gaming.conf");
+    assert_names(fixture, "/",
+                 ".gaming.conf..new .gaming.conf.7.new2 .gaming.conf.7x.new .other.conf.7.new "
+                 ".other.gaming.conf.7.new gaming.conf");
+    vr_sysroot_remove_temporaries(fixture->root, "/missing/gaming.conf");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -203,6 +223,8 @@ main(int argc, char **argv)
          test_replace_survives_what_a_dead_writer_left},
         {"/base/files/replace-does-not-follow-a-link", test_replace_does_not_follow_a_link},
         {"/base/files/rename-and-remove", test_rename_and_remove},
+        {"/base/files/temporaries-of-the-dead-are-removed",
+         test_temporaries_of_the_dead_are_removed},
         {"/base/fd/autofd-closes-what-is-not-stolen", test_autofd_and_steal},
     };
 

@@ -149,6 +149,32 @@ test_step_of_a_dead_session_comes_first(void)
     host_clear(&host);
 }
 
+/* Killed at a write, or between the end of its journal and that of its status. */
+static void
+test_leavings_are_swept_up(void)
+{
+    Host host = {.directory = tree_new()};
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {0};
+    static const char *const left[] = {
+        "/var/lib/vmrun/journal/.gaming.conf.7.new", "/var/lib/vmrun/identity/.gaming.conf.7.new",
+        "/run/vmrun/.gaming.status.7.new", "/run/vmrun/gaming.status"};
+    g_autoptr(GError) error = NULL;
+    host.root = tree_root(host.directory);
+    for (guint i = 0; i < G_N_ELEMENTS(left); i++) {
+        tree_write(host.directory, left[i], "x");
+    }
+    g_assert_true(look(&host, &recovery, &error)); /* looking only looks */
+    g_assert_true(vr_sysroot_exists(host.root, left[0]));
+    g_assert_true(vr_recover(host.root, "gaming", &options, NULL, &recovery, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_NOTHING);
+    for (guint i = 0; i < G_N_ELEMENTS(left); i++) {
+        g_assert_false(vr_sysroot_exists(host.root, left[i]));
+    }
+    host_clear(&host);
+}
+
 /* Not waited for: another one hangs already, and waiting for that would be in vain. */
 static void
 test_guest_that_is_still_made_is_not_decided_about(void)
@@ -284,6 +310,7 @@ main(int argc, char **argv)
                     test_step_of_a_dead_session_comes_first);
     g_test_add_func("/recovery/guest-that-is-still-made-is-not-decided-about",
                     test_guest_that_is_still_made_is_not_decided_about);
+    g_test_add_func("/recovery/leavings-are-swept-up", test_leavings_are_swept_up);
     g_test_add_func("/recovery/shutdown-moves-nothing", test_shutdown_moves_nothing);
     g_test_add_func("/recovery/recovery-is-not-the-session", test_recovery_is_not_the_session);
     return g_test_run();
