@@ -86,7 +86,7 @@ say = echo "  $(1)	$(2)"
 endif
 
 .PHONY: all tests fuzzers check check-fast lint check-unit check-golden check-cli check-asan \
-	check-valgrind check-emulated golden-update bench fuzz demo format format-check install \
+	check-valgrind check-emulated golden-update bench fuzz proof demo format format-check install \
 	uninstall clean help FORCE
 
 all: $(PROGRAM) ## build vmrun (the default); V=1 shows the commands, WERROR=1 is strict
@@ -174,6 +174,10 @@ fuzz: ## throw random input at the parsers, FUZZ_SECONDS (60) each
 	@$(MAKE) --no-print-directory VARIANT=fuzz BUILD=build/fuzz CC=clang fuzzers
 	@tests/fuzz/run $(FUZZ_SECONDS) $(patsubst %.c,build/fuzz/%,$(FUZZ_SOURCES))
 
+proof: ## run everything, for an hour or two, and write tests/PROOF.md; PROOF_ONLY="fuzz amd-12": these anew
+	@tests/install-packages build run check emulated-host fuzz proof
+	+@tests/proof $(PROOF_ONLY)
+
 demo: ## a whole session in an emulated computer, live; installs what it needs
 	@tests/install-packages build run emulated-host
 	@$(MAKE) --no-print-directory all
@@ -194,7 +198,7 @@ uninstall: ## remove exactly what install has put there
 	@src/data/uninstall "$(DESTDIR)" "$(PREFIX)"
 
 clean: ## remove what was built (what was downloaded for the emulated host stays)
-	rm -rf build/normal build/asan build/fuzz build/results
+	rm -rf build/normal build/asan build/fuzz build/results build/proof
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r a b; \

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Functions of at most 80 lines (median at most 20), files of at most 600, public headers of at most
-# 170, the Makefile of at most 200.
+# 170, the Makefile of at most 220.
 set -uo pipefail
 cd "${1:-$(dirname "$0")/../..}" || exit 1
 
@@ -18,7 +18,7 @@ at_most() { # LIMIT FILE...
 
 at_most 600 src/*/*.[ch] tests/support/*.[ch]
 at_most 170 include/vmrun/*.h
-at_most 200 Makefile
+at_most 220 Makefile
 
 # clang-format puts a function's name and both of its braces at the left margin.
 lengths=$(awk '
