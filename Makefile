@@ -43,13 +43,14 @@ VARIANT_CFLAGS_fuzz = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 # --- sources: every file by name, layer by layer --------------------------------------------------
 
 BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
-HOST_SOURCES = $(addprefix src/host/, cmdline.c cpu_topology.c disk_facts.c file_facts.c \
+HOST_SOURCES = $(addprefix src/host/, accounts.c cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
-	host_state_text.c identity.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
-	network.c ovmf.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
+	host_state_text.c identity.c image_header.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
+	network.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
 	process_scan.c profile_files.c storage.c virtualisation.c)
 PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_functions.c \
-	checks_gpu.c checks_guest.c checks_holders.c checks_iommu.c checks_memory.c cpu_placement.c \
+	checks_gpu.c checks_guest.c checks_holders.c checks_iommu.c checks_memory.c checks_paths.c \
+	cpu_placement.c \
 	device_choice.c device_problems.c domain_devices.c domain_xml.c domain_xml_read.c fingerprint.c \
 	fingerprint_compare.c gpu.c \
 	gpu_survey.c gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c \

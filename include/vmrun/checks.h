@@ -9,6 +9,7 @@
 #include <vmrun/disk_facts.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/host_facts.h>
+#include <vmrun/path_facts.h>
 #include <vmrun/pci_capabilities.h>
 #include <vmrun/profile.h>
 #include <vmrun/report.h>
@@ -25,6 +26,7 @@ typedef struct {
     const char *holders_error;    /* why no process could be looked at, NULL: they were */
     const GPtrArray *disks;       /* VrDiskFact, with a profile */
     const GPtrArray *files;       /* VrFileFact, with a profile */
+    const VrPathFacts *paths;     /* with a profile */
     const GPtrArray *busy_groups; /* of char *: "13": /dev/vfio/13 answered EBUSY */
     const GArray *claimed; /* VrPciAddress: named by a journal, or kept by the administrator; NULL:
                               could not be read. Of the host alone */
@@ -52,6 +54,12 @@ VrReport *vr_checks_run(const VrCheckInput *input);
  */
 void vr_check_functions(const VrHostFacts *facts, const GPtrArray *devices,
                         const GPtrArray *capabilities, const GError *why, VrReport *report);
+
+/*
+ * May root give this file to libvirt? A finding `path-trust` in `report`, and false, if not; one of
+ * severity unknown if it cannot be told. A file that is missing is fine here.
+ */
+bool vr_path_judge(const VrPathFact *fact, const VrPathRules *rules, VrReport *report);
 
 /* Units known to hold a card, stopped before and started after without being named:
  * NULL-terminated. */

@@ -9,6 +9,7 @@
 #include <vmrun/gpu_users.h>
 #include <vmrun/host_facts.h>
 #include <vmrun/identity.h>
+#include <vmrun/path_facts.h>
 #include <vmrun/profile.h>
 #include <vmrun/report.h>
 #include <vmrun/scout.h>
@@ -27,6 +28,7 @@ typedef struct {
     VrHolders *holders;     /* of the chosen functions */
     GPtrArray *disks;       /* VrDiskFact */
     char *holders_error;    /* why the processes could not be looked at, NULL: they were */
+    VrPathFacts *paths;     /* the files that the guest gets, and the way to each */
     GPtrArray *busy_groups; /* of char *, groups of the chosen functions that are in use */
     VrIdentity *identity;   /* not stored yet: vr_identity_store() */
     VrCpuPlacement *placement;
@@ -43,6 +45,12 @@ typedef struct {
  * `scout` looks at what could block; NULL: one of its own.
  */
 VrInspection *vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **error);
+
+/*
+ * Once more, right before libvirt opens the files by name: the same files, by their inodes, and
+ * still nobody else's. VR_ERROR_START_FAILED names the file that is not.
+ */
+bool vr_inspection_check_paths(const VrInspection *inspection, GError **error);
 
 void vr_inspection_free(VrInspection *inspection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrInspection, vr_inspection_free)

@@ -67,6 +67,13 @@ int vr_sysroot_open(const VrSysroot *root, const char *path, int flags,
                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /*
+ * The same, and no component may be a symbolic link: for files whose place was checked step by
+ * step. With O_PATH | O_NOFOLLOW a link at the end is opened itself.
+ */
+int vr_sysroot_open_plain(const VrSysroot *root, const char *path, int flags,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/*
  * Store `text` in an attribute that exists: one write(2), because the errno of that one call is the
  * kernel's answer (a buffered writer would report it at close, a renaming one would replace the
  * node). A short write is an error. Can block for as long as the kernel likes: only the worker

@@ -115,12 +115,13 @@ tell_reader(const VrSysroot *root, const char *path)
 }
 
 static int
-open_in_root(const VrSysroot *root, const char *path, int flags)
+open_in_root(const VrSysroot *root, const char *path, int flags, bool follows_links)
 {
     struct open_how how = {
         .flags = (uint64_t) (unsigned) flags,
         .mode = (flags & O_CREAT) != 0 ? 0600 : 0,
-        .resolve = RESOLVE_IN_ROOT,
+        .resolve =
+            RESOLVE_IN_ROOT | (follows_links ? 0 : RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS),
     };
     long fd = -1;
 
@@ -135,7 +136,7 @@ open_in_root(const VrSysroot *root, const char *path, int flags)
 
 /* -1 with errno. */
 static int
-open_below(const VrSysroot *root, const char *path, int flags)
+open_as(const VrSysroot *root, const char *path, int flags, bool follows_links)
 {
     gint *has_no_openat2 = (gint *) &root->has_no_openat2;
 
@@ -145,20 +146,37 @@ open_below(const VrSysroot *root, const char *path, int flags)
     }
     flags |= O_CLOEXEC;
     if (!g_atomic_int_get(has_no_openat2)) {
-        int fd = open_in_root(root, path, flags);
+        int fd = open_in_root(root, path, flags, follows_links);
 
         if (fd >= 0 || errno != ENOSYS) {
             return fd;
         }
         g_atomic_int_set(has_no_openat2, 1);
     }
-    return vr_sysroot_walk(root->fd, path, flags);
+    return vr_sysroot_walk(root->fd, path, flags, follows_links);
+}
+
+static int
+open_below(const VrSysroot *root, const char *path, int flags)
+{
+    return open_as(root, path, flags, true);
 }
 
 int
 vr_sysroot_open(const VrSysroot *root, const char *path, int flags, GError **error)
 {
     int fd = open_below(root, path, flags);
+
+    if (fd < 0) {
+        vr_error_set_errno(error, errno, "open %s", path);
+    }
+    return fd;
+}
+
+int
+vr_sysroot_open_plain(const VrSysroot *root, const char *path, int flags, GError **error)
+{
+    int fd = open_as(root, path, flags, false);
 
     if (fd < 0) {
         vr_error_set_errno(error, errno, "open %s", path);

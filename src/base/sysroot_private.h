@@ -25,9 +25,9 @@ typedef void (*VrSysrootReadHook)(void *data, const char *path);
 void vr_sysroot_set_read_hook(VrSysroot *root, VrSysrootReadHook hook, void *data);
 
 /*
- * The same as openat2(2) with RESOLVE_IN_ROOT, in steps of one component each: for kernels and
- * tools (valgrind, old container filters) that do not know that call. Returns a descriptor, or -1
- * with errno. Not proof against somebody who renames directories of the tree meanwhile; such a
- * root is a recorded host, nobody's live system.
+ * The same as openat2(2) with RESOLVE_IN_ROOT (and RESOLVE_NO_SYMLINKS unless `follows_links`), in
+ * steps of one component each: for kernels and tools (valgrind, old container filters) that do not
+ * know that call. Returns a descriptor, or -1 with errno. Not proof against somebody who renames
+ * directories of the tree meanwhile; such a root is a recorded host, nobody's live system.
  */
-int vr_sysroot_walk(int root_fd, const char *path, int flags);
+int vr_sysroot_walk(int root_fd, const char *path, int flags, bool follows_links);

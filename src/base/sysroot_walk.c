@@ -12,6 +12,7 @@ enum { LINK_LIMIT = 40 }; /* MAXSYMLINKS of the kernel, include/linux/namei.h */
 typedef struct {
     int root_fd;
     bool keep_last_link; /* O_NOFOLLOW */
+    bool follows_links;
     int links;
     size_t done_length;
     char done[PATH_MAX]; /* what is resolved, "" or "sys/bus": no link in it, relative to root_fd */
@@ -115,12 +116,15 @@ enter(Walk *walk, const char *name, size_t length)
     if (is_last && walk->keep_last_link) {
         return true;
     }
+    if (!walk->follows_links) {
+        return fail(ELOOP);
+    }
     cut_done(walk, old_length);
     return follow(walk, target, (size_t) size_bytes);
 }
 
 int
-vr_sysroot_walk(int root_fd, const char *path, int flags)
+vr_sysroot_walk(int root_fd, const char *path, int flags, bool follows_links)
 {
     Walk walk;
     size_t length = strlen(path);
@@ -134,6 +138,7 @@ vr_sysroot_walk(int root_fd, const char *path, int flags)
     }
     walk.root_fd = root_fd;
     walk.keep_last_link = (flags & O_NOFOLLOW) != 0;
+    walk.follows_links = follows_links;
     walk.links = 0;
     walk.next = memcpy(walk.rest, path, length + 1);
     cut_done(&walk, 0);

@@ -2,6 +2,7 @@
 #include "host/host_facts_private.h"
 
 #include "base/fd.h"
+#include "host/accounts.h"
 
 #include <vmrun/text.h>
 
@@ -36,26 +37,6 @@ configured(const char *text, const char *key)
         value = g_strndup(rest, strcspn(rest, "\" \t#"));
     }
     return value;
-}
-
-/* The fields of the row of passwd or group that has `name` in its first field, or `number` in its
- * third. NULL if there is none. */
-static char **
-account_row(const char *text, const char *name)
-{
-    /* libvirt: "+0" is a number for sure. */
-    const char *number = name + (name[0] == '+' ? 1 : 0);
-    g_auto(GStrv) lines = g_strsplit(text != NULL ? text : "", "\n", -1);
-
-    for (guint i = 0; lines[i] != NULL; i++) {
-        g_auto(GStrv) fields = g_strsplit(lines[i], ":", -1);
-
-        if (g_strv_length(fields) >= 4 &&
-            (strcmp(fields[0], name) == 0 || strcmp(fields[2], number) == 0)) {
-            return g_steal_pointer(&fields);
-        }
-    }
-    return NULL;
 }
 
 static void
@@ -93,7 +74,7 @@ find_account(const VrSysroot *root, const char *user, const char *group)
     Account account = {.groups = g_array_new(FALSE, FALSE, sizeof(uint64_t))};
     g_autofree char *passwd = vr_sysroot_read_optional(root, "/etc/passwd");
     g_autofree char *groups = vr_sysroot_read_optional(root, "/etc/group");
-    g_auto(GStrv) row = account_row(passwd, user);
+    g_auto(GStrv) row = vr_account_row(passwd, user);
 
     if (row == NULL || !vr_text_to_uint(row[2], 0, UINT32_MAX, &account.user)) {
         account.is_known = strcmp(user, "root") == 0;
@@ -103,7 +84,7 @@ find_account(const VrSysroot *root, const char *user, const char *group)
     add_group(&account, row[3]);
     add_supplementary_groups(&account, groups, row[0]);
     if (group != NULL) {
-        g_auto(GStrv) group_row = account_row(groups, group);
+        g_auto(GStrv) group_row = vr_account_row(groups, group);
 
         if (group_row != NULL) {
             add_group(&account, group_row[2]);
@@ -143,7 +124,7 @@ name_of(const VrSysroot *root, const char *file, unsigned number)
 {
     g_autofree char *text = vr_sysroot_read_optional(root, file);
     g_autofree char *digits = g_strdup_printf("%u", number);
-    g_auto(GStrv) row = account_row(text, digits);
+    g_auto(GStrv) row = vr_account_row(text, digits);
 
     return g_strdup(row != NULL ? row[0] : digits);
 }
@@ -156,7 +137,7 @@ default_user(const VrSysroot *root)
     g_autofree char *passwd = vr_sysroot_read_optional(root, "/etc/passwd");
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_auto(GStrv) row = account_row(passwd, names[i]);
+        g_auto(GStrv) row = vr_account_row(passwd, names[i]);
 
         if (row != NULL) {
             return g_strdup(names[i]);

@@ -2,6 +2,7 @@
 #include <vmrun/profile.h>
 
 #include "base/fd.h"
+#include "host/path_facts_private.h"
 
 #include <vmrun/error.h>
 #include <vmrun/text.h>
@@ -91,7 +92,7 @@ static bool
 check_step(const VrSysroot *root, const char *path, GError **error)
 {
     struct stat status = {0};
-    vr_autofd int fd = vr_sysroot_open(root, path, O_PATH | O_NOFOLLOW, error);
+    vr_autofd int fd = vr_sysroot_open_plain(root, path, O_PATH | O_NOFOLLOW, error);
 
     if (fd < 0) {
         return false;
@@ -109,8 +110,8 @@ check_step(const VrSysroot *root, const char *path, GError **error)
 }
 
 /* Every directory from the root to `path`, and `path` itself. */
-static bool
-check_way(const VrSysroot *root, const char *path, GError **error)
+bool
+vr_trusted_way(const VrSysroot *root, const char *path, GError **error)
 {
     if (!check_step(root, "/", error)) {
         return false;
@@ -125,19 +126,36 @@ check_way(const VrSysroot *root, const char *path, GError **error)
     return check_step(root, path, error);
 }
 
+/*
+ * Once more, of what was really opened. A second name is one in a directory that was not looked at.
+ */
+static bool
+check_opened(const struct stat *status, const char *path, GError **error)
+{
+    if (status->st_nlink > 1) {
+        return vr_error_set(error, VR_ERROR_NOT_AUTHORISED,
+                            "%s has %u names (hard links): a start as root does not believe it; "
+                            "put a copy there",
+                            path, (unsigned) status->st_nlink);
+    }
+    return check_owner(status, path, error);
+}
+
 /* Read one file after every check on it. VR_ERROR_NOT_FOUND if there is none. */
 static GBytes *
 read_file(const Places *places, const char *path, GError **error)
 {
     struct stat status = {0};
 
-    if (places->trusted_only && !check_way(places->root, path, error)) {
+    if (places->trusted_only && !vr_trusted_way(places->root, path, error)) {
         return NULL;
     }
 
     /* O_NONBLOCK: a FIFO must not stop us; plain files do not know the flag. */
-    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | (places->trusted_only ? O_NOFOLLOW : 0);
-    vr_autofd int fd = vr_sysroot_open(places->root, path, flags, error);
+    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+    vr_autofd int fd = places->trusted_only
+                           ? vr_sysroot_open_plain(places->root, path, flags, error)
+                           : vr_sysroot_open(places->root, path, flags, error);
     if (fd < 0) {
         return NULL;
     }
@@ -149,8 +167,7 @@ read_file(const Places *places, const char *path, GError **error)
         vr_error_set(error, VR_ERROR_USAGE, "%s is not a plain file", path);
         return NULL;
     }
-    /* Once more, of what was really opened. */
-    if (places->trusted_only && !check_owner(&status, path, error)) {
+    if (places->trusted_only && !check_opened(&status, path, error)) {
         return NULL;
     }
     /* One byte more than allowed: the parser says what is too large. */
@@ -190,7 +207,7 @@ add_drop_ins_from(const Places *places, const char *directory, GPtrArray *texts,
         }
         return is_missing;
     }
-    if (places->trusted_only && !check_way(places->root, directory, error)) {
+    if (places->trusted_only && !vr_trusted_way(places->root, directory, error)) {
         return false;
     }
     for (guint i = 0; i < names->len; i++) {

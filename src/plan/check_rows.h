@@ -52,6 +52,9 @@ VrCheckFunction vr_check_network_reach;
 /* checks_disks.c */
 VrCheckFunction vr_check_disks;
 
+/* checks_paths.c */
+VrCheckFunction vr_check_path_trust;
+
 /* The command that a Debian user types; others know their own. */
 #define VR_CHECK_INSTALL "install the package %s (Debian: apt install %s)"
 

@@ -30,6 +30,7 @@ static const VrCheck checks[] = {
     {"boot-files", "Kernel and initrd", true, vr_check_boot_files},
     {"rom-file", "Option ROM", true, vr_check_rom_file},
     {"disk", "Disks", true, vr_check_disks},
+    {"path-trust", "Owners of files", true, vr_check_path_trust},
     {"network-source", "Network's source", true, vr_check_network_source},
     {"network-reach", "Network", true, vr_check_network_reach},
     {"hidden-kvm", "Hidden KVM", true, vr_check_hidden_kvm},

@@ -32,6 +32,7 @@ vr_inspection_free(VrInspection *inspection)
     vr_cpu_placement_free(inspection->placement);
     vr_identity_free(inspection->identity);
     g_clear_pointer(&inspection->busy_groups, g_ptr_array_unref);
+    vr_path_facts_free(inspection->paths);
     g_clear_pointer(&inspection->disks, g_ptr_array_unref);
     vr_holders_free(inspection->holders);
     g_free(inspection->holders_error);
@@ -216,6 +217,7 @@ check(VrInspection *inspection, VrScout *scout)
     inspection->holders = vr_scout_users(scout, inspection->facts, functions, &blind);
     inspection->holders_error = blind != NULL ? g_strdup(blind->message) : NULL;
     inspection->disks = vr_disk_facts_load(inspection->facts, inspection->profile);
+    inspection->paths = vr_path_facts_load(inspection->facts, inspection->profile);
     inspection->busy_groups = find_busy_groups(scout, functions);
 
     VrCheckInput input = {
@@ -227,6 +229,7 @@ check(VrInspection *inspection, VrScout *scout)
         .holders_error = inspection->holders_error,
         .disks = inspection->disks,
         .files = files,
+        .paths = inspection->paths,
         .busy_groups = inspection->busy_groups,
         .have_root = geteuid() == 0,
     };
@@ -271,4 +274,37 @@ vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **e
         describe(inspection, root);
     }
     return g_steal_pointer(&inspection);
+}
+
+static bool
+is_same_file(const VrPathFact *before, const VrPathFact *now)
+{
+    return now->error == NULL && g_strcmp0(before->resolved, now->resolved) == 0 &&
+           before->device == now->device && before->inode == now->inode;
+}
+
+bool
+vr_inspection_check_paths(const VrInspection *inspection, GError **error)
+{
+    g_autoptr(VrPathFacts) now = vr_path_facts_load(inspection->facts, inspection->profile);
+    g_autoptr(VrReport) report = vr_report_new();
+
+    for (guint i = 0; i < now->facts->len; i++) {
+        const VrPathFact *fact = g_ptr_array_index(now->facts, i);
+
+        if (i >= inspection->paths->facts->len ||
+            !is_same_file(g_ptr_array_index(inspection->paths->facts, i), fact)) {
+            return vr_error_set(error, VR_ERROR_START_FAILED,
+                                "%s: another file is there than when it was checked; find out who "
+                                "changes it, and start again",
+                                fact->path);
+        }
+        if (!vr_path_judge(fact, &now->rules, report)) {
+            const VrFinding *finding = g_ptr_array_index(report->findings, 0);
+
+            return vr_error_set(error, VR_ERROR_START_FAILED, "%s: %s (%s)", finding->subject,
+                                finding->message, finding->evidence);
+        }
+    }
+    return true;
 }

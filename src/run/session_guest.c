@@ -116,6 +116,7 @@ vr_session_start(VrSession *session, GError **error)
     if (!vr_session_may_go_on(session, error) || !make_places(session, error) ||
         !vr_wait_for_groups(vr_mover_scout(session->mover), session->journal->before, GROUP_FREE_MS,
                             error) ||
+        !vr_inspection_check_paths(inspection, error) ||
         !vr_session_set_phase(session, VR_PHASE_STARTING, error)) {
         return false;
     }

@@ -122,8 +122,8 @@ equal 'restore gives a kept card back' 0 "$status"
 expect_host_as_before 'kept card'
 
 note 'the start fails after the card was taken'
-profile gaming '[gpu]' 'device=auto' '[boot]' "kernel=$eh_work/not-a-kernel"
-echo 'this is no kernel' >"$eh_work/not-a-kernel"
+profile gaming '[gpu]' 'device=auto' '[boot]' "kernel=/var/lib/libvirt/images/not-a-kernel"
+echo 'this is no kernel' >/var/lib/libvirt/images/not-a-kernel
 run_vmrun gaming --foreground --color=never
 equal 'exit status of a failed start' 4 "$status"
 expect_host_as_before 'failed start'

@@ -317,17 +317,19 @@ test_walk_agrees_with_the_kernel(Fixture *fixture, gconstpointer data)
     g_autofree char *tree = g_build_filename(fixture->directory, "root", NULL);
     int root_fd = open(tree, O_PATH | O_DIRECTORY);
 
-    for (size_t i = 0; i < G_N_ELEMENTS(paths) * G_N_ELEMENTS(flags); i++) {
-        const char *path = paths[i / G_N_ELEMENTS(flags)];
+    for (size_t i = 0; i < 2 * G_N_ELEMENTS(paths) * G_N_ELEMENTS(flags); i++) {
+        const char *path = paths[i / 2 / G_N_ELEMENTS(flags)];
+        bool follows_links = i / G_N_ELEMENTS(flags) % 2 == 0;
         int flag = flags[i % G_N_ELEMENTS(flags)] | O_CLOEXEC;
         g_autoptr(GError) error = NULL;
         struct stat kernel = {0}, walked = {0};
-        int kernel_fd = vr_sysroot_open(fixture->root, path, flag, &error);
+        int kernel_fd = follows_links ? vr_sysroot_open(fixture->root, path, flag, &error)
+                                      : vr_sysroot_open_plain(fixture->root, path, flag, &error);
         errno = 0;
-        int walk_fd = vr_sysroot_walk(root_fd, path, flag);
+        int walk_fd = vr_sysroot_walk(root_fd, path, flag, follows_links);
         g_autofree char *walk_error = g_strdup_printf("open %s: %s", path, g_strerror(errno));
 
-        g_test_message("%s with %x", path, (unsigned) flag);
+        g_test_message("%s with %x, %d", path, (unsigned) flag, follows_links);
         g_assert_cmpstr(error == NULL ? walk_error : error->message, ==, walk_error);
         g_assert_cmpint(kernel_fd < 0, ==, walk_fd < 0);
         if (walk_fd >= 0) {
