@@ -19,13 +19,14 @@ struct _VrMover {
     char **program;   /* NULL: this same one */
     char *profile;    /* NULL: of none */
     char *left;       /* the driver that the function on its way was just unbound from */
-    GArray *stuck;    /* VrPciAddress: of this mover, in the journal, too, if there is one */
+    GArray *stuck;    /* VrStuck: of this mover, in the journal, too, if there is one */
     VrExecutor over;  /* does the work instead of a worker; execute NULL: none */
     struct {
         bool set;
         VrPciAddress device;
         unsigned slow_ms, deadline_ms;
-    } hurry; /* tests */
+    } hurry;           /* tests */
+    VrStuck pretended; /* tests */
     VrExecutor executor;
 };
 
@@ -37,11 +38,18 @@ say(const VrMover *mover, VrStage stage, const char *text)
     }
 }
 
+/* What an abandoned worker did late is done: then the device is like any other. */
 static bool
 is_stuck(const VrMover *mover, VrPciAddress address)
 {
-    return vr_pci_addresses_contain(mover->stuck, address) ||
-           (mover->journal != NULL && vr_journal_stuck(mover->journal, address) != NULL);
+    for (guint i = 0; i < mover->stuck->len; i++) {
+        const VrStuck *stuck = &g_array_index(mover->stuck, VrStuck, i);
+        if (vr_pci_address_equal(stuck->address, address) &&
+            vr_process_is_alive(mover->root, stuck->pid, stuck->start_time)) {
+            return true;
+        }
+    }
+    return mover->journal != NULL && vr_journal_stuck(mover->journal, address) != NULL;
 }
 
 static bool
@@ -67,17 +75,21 @@ static void
 record_stuck(VrMover *mover, const VrPciAddress *address, const GError *why)
 {
     g_autoptr(GError) error = NULL;
-    if (address != NULL && !vr_pci_addresses_contain(mover->stuck, *address)) {
-        g_array_append_val(mover->stuck, *address);
-    }
     VrJournal *journal = mover->journal;
-    if (journal == NULL || address == NULL) {
+    if (address == NULL) {
         return;
     }
-    /* Without a worker nobody hangs but us: no process. */
-    vr_journal_set_stuck(
-        journal, (VrStuck){*address, mover->worker != NULL ? vr_worker_pid(mover->worker) : 0,
-                           mover->worker != NULL ? vr_worker_start_time(mover->worker) : 0});
+    VrStuck stuck = mover->pretended;
+    if (mover->worker != NULL) {
+        stuck.pid = vr_worker_pid(mover->worker);
+        stuck.start_time = vr_worker_start_time(mover->worker);
+    }
+    stuck.address = *address;
+    g_array_append_val(mover->stuck, stuck);
+    if (journal == NULL) {
+        return;
+    }
+    vr_journal_set_stuck(journal, stuck);
     g_free(journal->message);
     journal->message = g_strdup(why->message);
     if (!vr_journal_write(mover->root, journal, &error)) {
@@ -287,7 +299,7 @@ vr_mover_new_with(VrSysroot *root, const VrListener *listener, const char *const
     mover->listener = listener;
     mover->program = g_strdupv((char **) argv);
     mover->scout = vr_scout_new_with(root, argv);
-    mover->stuck = g_array_new(FALSE, TRUE, sizeof(VrPciAddress));
+    mover->stuck = g_array_new(FALSE, TRUE, sizeof(VrStuck));
     mover->executor = (VrExecutor){execute, observe, progress, mover};
     return mover;
 }
@@ -298,6 +310,12 @@ vr_mover_new_over(VrSysroot *root, const VrListener *listener, const VrExecutor 
     VrMover *mover = vr_mover_new_with(root, listener, NULL);
     mover->over = *executor;
     return mover;
+}
+
+void
+vr_mover_pretend_process(VrMover *mover, int pid, uint64_t start_time)
+{
+    mover->pretended = (VrStuck){.pid = pid, .start_time = start_time};
 }
 
 VrMover *

@@ -20,6 +20,8 @@ VrMover *vr_mover_new_with(VrSysroot *root, const VrListener *listener, const ch
  * `progress` is not called: the mover's own tells the listener. What hangs is recorded as stuck,
  * without a process. `executor` is copied, its data is lent. */
 VrMover *vr_mover_new_over(VrSysroot *root, const VrListener *listener, const VrExecutor *executor);
+/* Unless it is recorded with this one. */
+void vr_mover_pretend_process(VrMover *mover, int pid, uint64_t start_time);
 
 /* For tests: the steps of this device are told after slow_ms, and end after deadline_ms. */
 void vr_mover_hurry(VrMover *mover, VrPciAddress device, unsigned slow_ms, unsigned deadline_ms);

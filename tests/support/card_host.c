@@ -7,7 +7,10 @@
 #include <vmrun/error.h>
 
 #include <string.h>
+#include <unistd.h>
 
+#define HANGING_PID 77
+#define HANGING_START_TIME 4242
 #define POOL_PAGES 100
 #define POOL_ADDED 64
 
@@ -62,6 +65,30 @@ observe_at_first(CardHost *host)
     VrHostState *state = executor.observe(executor.data, shape, &error);
     g_assert_no_error(error);
     return state;
+}
+
+static VrMover *
+mover_for(CardHost *host, const VrExecutor *executor)
+{
+    VrExecutor own = fake_kernel_executor(host->kernel);
+    VrMover *mover = vr_mover_new_over(host->root, NULL, executor != NULL ? executor : &own);
+    vr_mover_pretend_process(mover, HANGING_PID, HANGING_START_TIME);
+    return mover;
+}
+
+void
+card_host_hang(const CardHost *host, bool hangs)
+{
+    g_autofree char *path =
+        g_strdup_printf("%s/proc/%d/stat", fake_kernel_directory(host->kernel), HANGING_PID);
+    g_autofree char *inside = g_strdup_printf("/proc/%d/stat", HANGING_PID);
+    g_autofree char *text = g_strdup_printf("%d (x) D 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %d 1 1",
+                                            HANGING_PID, HANGING_START_TIME);
+    if (hangs) {
+        tree_write(fake_kernel_directory(host->kernel), inside, text);
+    } else {
+        unlink(path);
+    }
 }
 
 static CardHost *
@@ -146,6 +173,21 @@ card_host_take(CardHost *host, const VrExecutor *executor, GError **error)
     return vr_apply(executor != NULL ? executor : &own, host->wanted, true, NULL, error);
 }
 
+bool
+card_host_start(CardHost *host, const VrExecutor *executor, GError **first, GError **back)
+{
+    g_autoptr(VrMover) mover = mover_for(host, executor);
+    g_autoptr(VrJournal) journal = card_host_journal(host);
+    card_host_record(host, journal);
+    vr_mover_set_journal(mover, journal);
+    bool taken = vr_apply(vr_mover_executor(mover), host->wanted, true, NULL, first);
+    if (!taken) {
+        bool restored = vr_give_back(host->root, journal, mover, 0, NULL, back);
+        g_assert_cmpint(restored, ==, *back == NULL);
+    }
+    return taken;
+}
+
 void
 card_host_take_half(CardHost *host, unsigned writes)
 {
@@ -160,9 +202,7 @@ bool
 card_host_recover(CardHost *host, const VrExecutor *executor, VrRecovery *out_recovery,
                   GError **error)
 {
-    VrExecutor own = fake_kernel_executor(host->kernel);
-    g_autoptr(VrMover) mover =
-        vr_mover_new_over(host->root, NULL, executor != NULL ? executor : &own);
+    g_autoptr(VrMover) mover = mover_for(host, executor);
     VrRecoveryOptions options = {.mover = mover};
     VrRecovery recovery = VR_RECOVERY_NOTHING;
     bool done = vr_recover(host->root, CARD_PROFILE, &options, NULL, &recovery, NULL, error);
@@ -176,6 +216,14 @@ bool
 card_host_has_journal(const CardHost *host)
 {
     return vr_sysroot_exists(host->root, CARD_JOURNAL);
+}
+
+bool
+card_host_is_restored(const CardHost *host)
+{
+    g_autofree char *now = fake_kernel_snapshot(host->kernel);
+    return g_str_equal(now, host->start) && fake_kernel_unit_is_active(host->kernel, CARD_UNIT) &&
+           !card_host_has_journal(host);
 }
 
 void

@@ -48,12 +48,23 @@ bool card_host_take(CardHost *host, const VrExecutor *executor, GError **error);
 /* Only its first writes; the program died then. Counts from 0 again. */
 void card_host_take_half(CardHost *host, unsigned writes);
 
+/*
+ * The start of a session: journal, take, and, when that fails, the way back, with one mover as a
+ * session has one. True if the card was taken. `first`: why it was not; `back`: why not everything
+ * went back, NULL: it did.
+ */
+bool card_host_start(CardHost *host, const VrExecutor *executor, GError **first, GError **back);
+
+/* The process that does what hangs, as the journal has it: does it live? */
+void card_host_hang(const CardHost *host, bool hangs);
+
 /* The way back, over an executor (NULL: the fake's own). */
 bool card_host_recover(CardHost *host, const VrExecutor *executor, VrRecovery *out_recovery,
                        GError **error);
 
 /* Everything is as it was, and no journal is left. */
 void card_host_assert_restored(const CardHost *host);
+bool card_host_is_restored(const CardHost *host);
 /* This one function is as it was at the beginning: driver and override. */
 bool card_host_is_back(const CardHost *host, guint function);
 bool card_host_has_journal(const CardHost *host);

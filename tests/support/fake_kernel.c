@@ -299,6 +299,19 @@ fake_kernel_uninstall(FakeKernel *kernel, const char *name)
 }
 
 void
+fake_kernel_set_fault(FakeKernel *kernel, const FakeFault *fault)
+{
+    kernel->fault = fault != NULL ? *fault : (FakeFault){0};
+    kernel->faults = 0;
+}
+
+unsigned
+fake_kernel_faults(const FakeKernel *kernel)
+{
+    return kernel->faults;
+}
+
+void
 fake_kernel_bind_in_silence(FakeKernel *kernel, bool silent)
 {
     kernel->silent = silent;

@@ -63,6 +63,21 @@ unsigned fake_kernel_resets(const FakeKernel *kernel, const char *address);
 /* Take a driver away for good: its module is not on this computer any more. */
 void fake_kernel_uninstall(FakeKernel *kernel, const char *driver);
 
+/* A write that goes wrong. */
+typedef struct {
+    const char *file;    /* how its path ends: "driver_override", "nvidia/unbind" */
+    const char *address; /* of this function: in the path, or what is written */
+    const char *text;    /* only this value, "": nothing but a newline; NULL: any */
+    int errno_value;     /* 0: success is reported, and nothing happens */
+    bool is_short;       /* only a part of it is taken */
+    unsigned times;      /* how often; G_MAXUINT: always */
+} FakeFault;
+
+/* Copied, its texts are lent. NULL: nothing goes wrong any more. */
+void fake_kernel_set_fault(FakeKernel *kernel, const FakeFault *fault);
+/* How often it happened. */
+unsigned fake_kernel_faults(const FakeKernel *kernel);
+
 /* bind reports success and does nothing. */
 void fake_kernel_bind_in_silence(FakeKernel *kernel, bool silent);
 

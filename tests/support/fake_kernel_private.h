@@ -37,6 +37,8 @@ struct _FakeKernel {
     unsigned pool_limit;
     unsigned writes;
     int fail_at, fail_errno, crash_at; /* -1: never */
+    FakeFault fault;                   /* file NULL: none */
+    unsigned faults;
 };
 
 FakeDriver *fake_find_driver(const FakeKernel *kernel, const char *name);

@@ -276,6 +276,34 @@ answer(FakeKernel *kernel, const char *path, const char *text)
     return g_str_equal(path, "/proc/sys/vm/compact_memory") ? 0 : ENOENT;
 }
 
+/* Is this the write that goes wrong? Once less from now on. */
+static bool
+takes_fault(FakeKernel *kernel, const char *path, const char *value)
+{
+    FakeFault *fault = &kernel->fault;
+    if (fault->file == NULL || fault->times == 0 || !g_str_has_suffix(path, fault->file) ||
+        (strstr(path, fault->address) == NULL && !g_str_equal(value, fault->address)) ||
+        (fault->text != NULL && !g_str_equal(value, fault->text))) {
+        return false;
+    }
+    fault->times -= fault->times != G_MAXUINT;
+    kernel->faults++;
+    return true;
+}
+
+static bool
+fail(FakeKernel *kernel, const char *path, const char *text, GError **error)
+{
+    kernel->writes++;
+    if (kernel->fault.is_short) { /* as vr_fd_write_once() says it */
+        return vr_error_set(error, VR_ERROR_IO,
+                            "write \"%s\" to %s: only 1 of %zu bytes were taken", text, path,
+                            strlen(text));
+    }
+    return kernel->fault.errno_value == 0 ||
+           vr_error_set_errno(error, kernel->fault.errno_value, "write \"%s\" to %s", text, path);
+}
+
 static int
 number_and_answer(FakeKernel *kernel, const char *path, const char *text)
 {
@@ -291,6 +319,9 @@ fake_kernel_write(void *data, const char *path, const char *text, GError **error
     g_autofree char *line = g_strdup_printf("kernel %s %s", path, value);
     if (kernel->crash_at >= 0 && (int) kernel->writes >= kernel->crash_at) {
         return vr_error_set(error, VR_ERROR_FAILED, "the program is dead");
+    }
+    if (takes_fault(kernel, path, value)) {
+        return fail(kernel, path, text, error);
     }
     int result = system_call_enter(line);
     if (result == 0) {

@@ -5,6 +5,7 @@
  * is half moved; what counts is that nothing wrong is ever written.
  */
 #include "../support/card_host.h"
+#include "../support/suite.h"
 #include "../support/tree.h"
 
 #include <vmrun/error.h>
@@ -19,30 +20,6 @@
 #include <unistd.h>
 
 #define HALF_OF_THE_WRITES 14
-
-typedef struct {
-    guint cases, passed;
-} Count;
-
-static void
-count(Count *counts, bool passed, const char *what)
-{
-    counts->cases++;
-    counts->passed += passed;
-    if (!passed) {
-        g_test_message("wrong: %s", what);
-    }
-}
-
-/* `expected`: by a formula, so that a suite that runs fewer cases fails. */
-static void
-finish(const char *suite, const Count *counts, guint expected)
-{
-    g_test_message("suite: %s cases=%u pass=%u fail=%u", suite, counts->cases, counts->passed,
-                   counts->cases - counts->passed);
-    g_assert_cmpuint(counts->cases, ==, expected);
-    g_assert_cmpuint(counts->passed, ==, counts->cases);
-}
 
 /* Everything that a journal can have in it. */
 static VrJournal *
@@ -132,16 +109,16 @@ test_cut_off_at_every_byte(void)
     gsize size_bytes = 0;
     g_autofree char *text = read_journal_text(host, &size_bytes);
     g_autofree char *moved = fake_kernel_snapshot(host->kernel);
-    Count counts = {0};
+    Suite suite = {0};
     for (gsize length = 0; length < size_bytes; length++) {
         g_autofree char *what = g_strdup_printf("cut off after %zu bytes", length);
         store(host, text, length);
-        count(&counts, is_refused(host, NULL), what);
+        suite_count(&suite, is_refused(host, NULL), what);
     }
     g_autofree char *now = fake_kernel_snapshot(host->kernel);
     g_assert_cmpstr(now, ==, moved);
     assert_whole_one_restores(host, text, size_bytes);
-    finish("journal-torn", &counts, (guint) size_bytes);
+    suite_finish(&suite, "journal-torn", (guint) size_bytes);
 }
 
 static void
@@ -151,7 +128,7 @@ test_every_byte_changed(void)
     gsize size_bytes = 0;
     g_autofree char *text = read_journal_text(host, &size_bytes);
     g_autofree char *moved = fake_kernel_snapshot(host->kernel);
-    Count counts = {0};
+    Suite suite = {0};
     for (gsize at = 0; at < size_bytes; at++) {
         char whole = text[at];
         const char flips[] = {(char) (whole ^ (1 << (at % 8))), '\0', whole == '7' ? '4' : '7',
@@ -160,14 +137,14 @@ test_every_byte_changed(void)
             g_autofree char *what = g_strdup_printf("byte %zu is %d", at, flips[i]);
             text[at] = flips[i];
             store(host, text, size_bytes);
-            count(&counts, is_refused(host, NULL), what);
+            suite_count(&suite, is_refused(host, NULL), what);
         }
         text[at] = whole;
     }
     g_autofree char *now = fake_kernel_snapshot(host->kernel);
     g_assert_cmpstr(now, ==, moved);
     assert_whole_one_restores(host, text, size_bytes);
-    finish("journal-flipped", &counts, 4 * (guint) size_bytes);
+    suite_finish(&suite, "journal-flipped", 4 * (guint) size_bytes);
 }
 
 /* --- what is no journal of this session --------------------------------------------------------*/
@@ -295,7 +272,7 @@ static const struct {
 };
 
 static void
-test_no_journal_of_this_session(Count *counts)
+test_no_journal_of_this_session(Suite *suite)
 {
     for (guint i = 0; i < G_N_ELEMENTS(strangers); i++) {
         g_autoptr(CardHost) host = half_moved_host();
@@ -303,13 +280,13 @@ test_no_journal_of_this_session(Count *counts)
         strangers[i].make(host);
         bool refused = is_refused(host, strangers[i].cause);
         g_autofree char *now = fake_kernel_snapshot(host->kernel);
-        count(counts, refused && g_str_equal(now, moved), strangers[i].name);
+        suite_count(suite, refused && g_str_equal(now, moved), strangers[i].name);
     }
 }
 
 /* Bindings went with their boot: nothing is written, and the record is closed. */
 static void
-test_another_boot(Count *counts)
+test_another_boot(Suite *suite)
 {
     g_autoptr(CardHost) host = half_moved_host();
     VrRecovery recovery = VR_RECOVERY_NOTHING;
@@ -319,10 +296,10 @@ test_another_boot(Count *counts)
     fake_kernel_revive(host->kernel);
     bool done = card_host_recover(host, NULL, &recovery, NULL);
     g_autofree char *now = fake_kernel_snapshot(host->kernel);
-    count(counts,
-          done && recovery == VR_RECOVERY_RESTORED && fake_kernel_writes(host->kernel) == 0 &&
-              g_str_equal(now, moved) && !card_host_has_journal(host),
-          "another boot");
+    suite_count(suite,
+                done && recovery == VR_RECOVERY_RESTORED && fake_kernel_writes(host->kernel) == 0 &&
+                    g_str_equal(now, moved) && !card_host_has_journal(host),
+                "another boot");
 }
 
 /* --- other devices -----------------------------------------------------------------------------*/
@@ -377,7 +354,7 @@ is_spared(guint function, const char *impostor, const char *driver)
 }
 
 static void
-test_other_devices(Count *counts)
+test_other_devices(Suite *suite)
 {
     static const char *const drivers[] = {NULL, "vfio-pci"};
     for (guint function = 0; function < CARD_FUNCTIONS; function++) {
@@ -386,7 +363,7 @@ test_other_devices(Count *counts)
                 g_autofree char *what = g_strdup_printf(
                     "%s is %s on %s", card_address(function),
                     impostors[i] != NULL ? impostors[i] : "gone", drivers[j] ? drivers[j] : "none");
-                count(counts, is_spared(function, impostors[i], drivers[j]), what);
+                suite_count(suite, is_spared(function, impostors[i], drivers[j]), what);
             }
         }
     }
@@ -395,12 +372,12 @@ test_other_devices(Count *counts)
 static void
 test_identity(void)
 {
-    Count counts = {0};
-    test_no_journal_of_this_session(&counts);
-    test_another_boot(&counts);
-    test_other_devices(&counts);
-    finish("journal-identity", &counts,
-           G_N_ELEMENTS(strangers) + 1 + CARD_FUNCTIONS * G_N_ELEMENTS(impostors) * 2);
+    Suite suite = {0};
+    test_no_journal_of_this_session(&suite);
+    test_another_boot(&suite);
+    test_other_devices(&suite);
+    suite_finish(&suite, "journal-identity",
+                 G_N_ELEMENTS(strangers) + 1 + CARD_FUNCTIONS * G_N_ELEMENTS(impostors) * 2);
 }
 
 int
