@@ -42,11 +42,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPlan, vr_plan_free)
 /*
  * Work out the writes that lead from `now` to `wanted`; empty if there is nothing to do.
  *
- * Order: vfio-pci's module, units stop, pools, functions one by one, units start (last stopped,
- * first started). Functions that come back go first, displays first of all; then those that leave
- * for vfio-pci: audio, USB, UCSI, others, displays last. Each as override, unbind, bind, override;
- * attributes before it leaves and after it came back. power/control is written after every bind:
- * both drivers change it themselves (pm_runtime_allow and _forbid in probe and remove).
+ * Order: vfio-pci's module, units stop, pools and governors, functions one by one, units start
+ * (last stopped, first started). Functions that come back go first, displays first of all; then
+ * those that leave for vfio-pci: audio, USB, UCSI, others, displays last. Each as override, unbind,
+ * bind, override; attributes before it leaves and after it came back. power/control is written
+ * after every bind: both drivers change it themselves (pm_runtime_allow and _forbid in probe and
+ * remove).
  *
  * No step for a function that is not there, has other ids than wanted, or, on the way back, is on a
  * third driver: vr_binding_obstacle() says so. Modules of drivers to be bound that are not there
@@ -66,8 +67,8 @@ char *vr_binding_obstacle(const VrBinding *now, const VrBinding *wanted, bool ba
 #define VR_NO_DRIVER "vmrun-none"
 
 /* The wanted state of a session: every binding of `now` on vfio-pci with that override, awake
- * (power/control on, d3cold_allowed 0), every unit of `now` stopped. Attributes of kind COUNT are
- * left as they are: the caller sets them. */
+ * (power/control on, d3cold_allowed 0), every unit of `now` stopped. Attributes without a
+ * device (shared.h) are left as they are: the caller sets them. */
 VrHostState *vr_host_state_wanted(const VrHostState *now);
 
 /* A step of its own for one device: a reset of the function, or letting the kernel choose a driver.

@@ -38,6 +38,7 @@ typedef enum {
     VR_NETWORK_NONE
 } VrNetworkMode;
 typedef enum { VR_AFTER_RESTORE, VR_AFTER_KEEP } VrAfterStop;
+typedef enum { VR_GOVERNOR_PERFORMANCE, VR_GOVERNOR_KEEP } VrGovernor;
 
 /* Where a value was set. */
 typedef struct {
@@ -116,6 +117,7 @@ typedef struct {
     unsigned stop_timeout_s;
     GPtrArray *stop_units; /* owned strings */
     VrAfterStop after_stop;
+    VrGovernor governor;
 
     GPtrArray *values; /* VrProfileValue: every key that has an effect, in the order of the table */
     char *digest;      /* SHA-256 over the effective values: names this very configuration */

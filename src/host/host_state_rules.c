@@ -10,6 +10,8 @@
 #define POOL_PATTERN                                                                               \
     "^/sys/(devices/system/node/node[0-9]{1,4}|kernel/mm)/hugepages/hugepages-[0-9]{1,10}kB/"      \
     "nr_hugepages$"
+/* Documentation/admin-guide/pm/cpufreq.rst; a name has at most 15 characters (CPUFREQ_NAME_LEN) */
+#define GOVERNOR_PATTERN "^/sys/devices/system/cpu/cpufreq/policy[0-9]{1,5}/scaling_governor$"
 #define UNIT_PATTERN                                                                               \
     "^[A-Za-z0-9:_@\\\\][A-Za-z0-9:_.@\\\\-]{0,200}\\."                                            \
     "(service|socket|timer|target|path|mount|slice|scope)$"
@@ -78,11 +80,18 @@ vr_attribute_path_is_count(const char *path)
     return matches(POOL_PATTERN, path);
 }
 
+static bool
+is_governor_path(const char *path)
+{
+    return matches(GOVERNOR_PATTERN, path);
+}
+
 bool
 vr_attribute_path_is_allowed(const char *path)
 {
     VrPciAddress address;
-    return path != NULL && (device_of_path(path, &address) || vr_attribute_path_is_count(path));
+    return path != NULL && (device_of_path(path, &address) || vr_attribute_path_is_count(path) ||
+                            is_governor_path(path));
 }
 
 /* power/control: Documentation/ABI/testing/sysfs-devices-power; d3cold_allowed: sysfs-bus-pci */
@@ -102,6 +111,10 @@ vr_rule_is_attribute(const VrAttribute *attribute)
     if (vr_attribute_path_is_count(attribute->path)) {
         return attribute->kind == VR_ATTRIBUTE_COUNT && !attribute->has_device &&
                (attribute->value == NULL || vr_count_parse(attribute->value, &original, &added));
+    }
+    if (is_governor_path(attribute->path)) {
+        return attribute->kind == VR_ATTRIBUTE_TEXT && !attribute->has_device &&
+               (attribute->value == NULL || matches("^[a-z_]{1,15}$", attribute->value));
     }
     return attribute->path != NULL && device_of_path(attribute->path, &address) &&
            attribute->kind == VR_ATTRIBUTE_TEXT && attribute->has_device &&

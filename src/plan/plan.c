@@ -297,6 +297,20 @@ add_counts(VrPlan *plan, const VrHostState *now, const VrHostState *wanted)
     }
 }
 
+static void
+add_shared_texts(VrPlan *plan, const VrHostState *now, const VrHostState *wanted)
+{
+    for (guint i = 0; i < wanted->attributes->len; i++) {
+        const VrAttribute *target = g_ptr_array_index(wanted->attributes, i);
+        const VrAttribute *attribute = vr_host_state_attribute(now, target->path);
+        if (target->kind == VR_ATTRIBUTE_TEXT && !target->has_device && target->value != NULL &&
+            attribute != NULL && attribute->value != NULL &&
+            !g_str_equal(attribute->value, target->value)) {
+            add_attribute_step(plan, attribute, target->value);
+        }
+    }
+}
+
 static bool
 unit_is_active(const VrHostState *state, const char *name, bool otherwise)
 {
@@ -328,6 +342,7 @@ vr_plan_between(const VrHostState *now, const VrHostState *wanted)
     VrPlan *plan = vr_plan_new();
     add_unit_steps(plan, now, wanted, false);
     add_counts(plan, now, wanted);
+    add_shared_texts(plan, now, wanted);
     add_moves(plan, now, wanted);
     add_unit_steps(plan, now, wanted, true);
     return plan;
@@ -348,7 +363,8 @@ vr_host_state_wanted(const VrHostState *now)
     }
     for (guint i = 0; i < wanted->attributes->len; i++) {
         VrAttribute *attribute = g_ptr_array_index(wanted->attributes, i);
-        if (attribute->kind == VR_ATTRIBUTE_TEXT && attribute->value != NULL) {
+        if (attribute->kind == VR_ATTRIBUTE_TEXT && attribute->has_device &&
+            attribute->value != NULL) {
             g_free(attribute->value);
             attribute->value = g_strdup(is_reset_by_drivers(attribute) ? "on" : "0");
         }

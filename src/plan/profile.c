@@ -349,6 +349,7 @@ static void
 fill_boot_and_session(Filler *filler)
 {
     static const char *const after[] = {"restore", "keep", NULL};
+    static const char *const governors[] = {"performance", "keep", NULL};
     const VrSection *boot = vr_sections_find(filler->sections, "boot");
     const VrSection *session = vr_sections_find(filler->sections, "session");
     VrProfile *profile = filler->profile;
@@ -360,6 +361,7 @@ fill_boot_and_session(Filler *filler)
     vr_value_seconds(value_of(filler, session, "start-timeout"), &profile->start_timeout_s);
     vr_value_seconds(value_of(filler, session, "stop-timeout"), &profile->stop_timeout_s);
     profile->after_stop = (VrAfterStop) choice_of(filler, session, "after-stop", after);
+    profile->governor = (VrGovernor) choice_of(filler, session, "governor", governors);
     profile->stop_units = units != NULL ? vr_value_units(units) : g_ptr_array_new();
 }
 

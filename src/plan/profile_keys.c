@@ -158,8 +158,10 @@ static const VrProfileKey keys[] = {
                       "neither: do not let the host sleep while a guest has a card."},
     {"session", "isolate-cpus", VR_VALUE_YES_NO, .default_value = "no", .neutral = "no",
      .documentation = "Keep the host's own programs off the guest's processors."},
-    {"session", "governor", VR_VALUE_CHOICE, .choices = "performance|keep", .default_value = "keep",
-     .neutral = "keep", .documentation = "CPU frequency governor while the guest runs."},
+    {"session", "governor", VR_VALUE_CHOICE, BUILT, .choices = "performance|keep",
+     .default_value = "keep",
+     .documentation = "CPU frequency governor while the guest runs: performance, on all processors "
+                      "that have it; or keep, as it is."},
     {"session", "alive", VR_VALUE_CHOICE, .choices = "none|agent", .default_value = "none",
      .neutral = "none",
      .documentation = "agent: a guest agent that has answered once and then stops answering ends "

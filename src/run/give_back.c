@@ -8,12 +8,16 @@
 #include <vmrun/gpu_users.h>
 #include <vmrun/process.h>
 #include <vmrun/scout.h>
+#include <vmrun/shared.h>
 #include <vmrun/spawn.h>
 
 /* How often the kernel is asked whether a group is free. It has no event for that. */
 #define GROUP_POLL_MS 20
 /* The least that an answer is waited for: one that comes later is an answer, too: it is in use. */
 #define GROUP_ANSWER_MS 3000
+/* As long as another start needs to claim and change what is shared, and then without the lock:
+ * going on is safer than not. */
+#define SHARED_TIMEOUT_MS 60000
 /* systemd answers at once or is not to be counted on. */
 #define STATE_TIMEOUT_MS 5000
 
@@ -231,14 +235,48 @@ wait_for_groups(VrMover *mover, const VrJournal *journal, unsigned wait_ms, GErr
     return vr_wait_for_groups(vr_mover_scout(mover), others, wait_ms, error);
 }
 
+/* Nobody claims what is shared between our look at the other journals and the end of ours. NULL:
+ * there is nothing shared, or somebody else holds the lock for too long. */
+static VrLock *
+lock_shared(const VrSysroot *root, const VrHostState *shared)
+{
+    g_autoptr(GError) error = NULL;
+    if (shared->attributes->len == 0) {
+        return NULL;
+    }
+    VrLock *lock = vr_lock_take(root, NULL, SHARED_TIMEOUT_MS, NULL, &error);
+    if (lock == NULL) {
+        g_debug("%s", error->message);
+    }
+    return lock;
+}
+
+/* The devices, and then what is shared, under a lock that lasts until the journal is closed. */
 static bool
-move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, GError **error)
+apply_back(const VrSysroot *root, const VrJournal *journal, VrMover *mover, VrHostState *wanted,
+           GPtrArray *left, VrLock **out_lock, GError **error)
+{
+    const VrExecutor *executor = vr_mover_executor(mover);
+    g_autoptr(VrHostState) shared = vr_shared_take_out(wanted);
+    g_autoptr(GError) second = NULL;
+    bool moved = vr_apply(executor, wanted, false, left, error);
+    *out_lock = lock_shared(root, shared);
+    vr_shared_leave_to_others(root, journal->profile, shared);
+    if (vr_apply(executor, shared, false, left, moved ? error : &second)) {
+        return moved;
+    }
+    return false;
+}
+
+static bool
+move_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, VrLock **out_lock,
+          GError **error)
 {
     g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func((GDestroyNotify) vr_left_over_free);
     g_autoptr(VrHostState) wanted = wanted_from(vr_mover_scout(mover), journal, left);
     g_autoptr(GError) first = NULL;
     vr_mover_set_journal(mover, journal);
-    bool moved = vr_apply(vr_mover_executor(mover), wanted, false, left, &first);
+    bool moved = apply_back(root, journal, mover, wanted, left, out_lock, &first);
     if (moved && left->len == 0 && journal->stuck->len == 0) {
         return true;
     }
@@ -281,12 +319,13 @@ vr_give_back(VrSysroot *root, VrJournal *journal, VrMover *mover, unsigned wait_
              const VrListener *listener, GError **error)
 {
     g_autoptr(GError) busy = NULL;
+    g_autoptr(VrLock) global = NULL;
     forget_finished_stuck(root, journal);
     announce_restoring(root, journal, listener);
     if (!wait_for_groups(mover, journal, wait_ms, &busy)) {
         say(listener, VR_STAGE_WARNING, busy->message); /* and told again at the end */
     }
-    if (!move_back(root, journal, mover, error)) {
+    if (!move_back(root, journal, mover, &global, error)) {
         return false;
     }
     if (!end_record(root, journal, error)) {

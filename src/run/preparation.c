@@ -4,10 +4,13 @@
 #include <vmrun/checks.h>
 #include <vmrun/claims.h>
 #include <vmrun/error.h>
+#include <vmrun/shared.h>
 #include <vmrun/text.h>
 #include <vmrun/worker.h>
 
 #include <string.h>
+
+#define POLICIES "/sys/devices/system/cpu/cpufreq"
 
 void
 vr_preparation_free(VrPreparation *preparation)
@@ -155,6 +158,9 @@ reserve_hugepages(VrPreparation *preparation, const VrSysroot *root, const char 
     }
     uint64_t page_mib = inspection->pages == VR_PAGES_2M ? 2 : 1024;
     uint64_t needed = (inspection->profile->memory_mib + page_mib - 1) / page_mib;
+    if (vr_shared_is_awaited(root, inspection->profile->name, path)) {
+        unused = 0; /* they are another session's */
+    }
     if (unused < needed) {
         g_autofree char *value = g_strdup_printf("%" G_GUINT64_FORMAT, total + needed - unused);
         vr_host_state_set_attribute(preparation->wanted, VR_ATTRIBUTE_COUNT, NULL, path, value);
@@ -186,6 +192,59 @@ make_reserved(VrPreparation *preparation)
 }
 
 static bool
+has_word(const char *text, const char *word)
+{
+    g_auto(GStrv) words = g_strsplit(text != NULL ? text : "", " ", -1);
+    return g_strv_contains((const char *const *) words, word);
+}
+
+static void
+report_no_governor(VrReport *report)
+{
+    vr_report_add(report, "governor", VR_SEVERITY_INFO, VR_REMEDY_PROFILE, NULL,
+                  g_strdup("no processor of this computer has a frequency governor named "
+                           "performance, so none is changed"),
+                  g_strdup(POLICIES ": no policy offers it"),
+                  g_strdup("remove governor= from the profile, or look for the processor's "
+                           "frequency control in the BIOS set-up"));
+}
+
+/* Documentation/admin-guide/pm/cpufreq.rst: one policy for each set of processors that change
+ * together. All of them, as QEMU's own threads are not tied to the guest's processors. */
+static void
+add_governors(VrHostState *shape, const VrInspection *inspection, const VrSysroot *root)
+{
+    g_autoptr(GPtrArray) names = vr_sysroot_list(root, POLICIES, NULL);
+    bool found = false;
+    for (guint i = 0; names != NULL && i < names->len; i++) {
+        const char *name = g_ptr_array_index(names, i);
+        g_autofree char *path = g_strdup_printf(POLICIES "/%s/scaling_governor", name);
+        g_autofree char *list = g_strdup_printf(POLICIES "/%s/scaling_available_governors", name);
+        g_autofree char *available = vr_sysroot_read_optional(root, list);
+        if (vr_attribute_path_is_allowed(path) && has_word(available, "performance")) {
+            vr_host_state_set_attribute(shape, VR_ATTRIBUTE_TEXT, NULL, path, NULL);
+            found = true;
+        }
+    }
+    if (!found) {
+        report_no_governor(inspection->report);
+    }
+}
+
+static void
+want_governors(VrHostState *wanted)
+{
+    for (guint i = 0; i < wanted->attributes->len; i++) {
+        VrAttribute *attribute = g_ptr_array_index(wanted->attributes, i);
+        if (attribute->kind == VR_ATTRIBUTE_TEXT && !attribute->has_device &&
+            attribute->value != NULL) {
+            g_free(attribute->value);
+            attribute->value = g_strdup("performance");
+        }
+    }
+}
+
+static bool
 observe_and_plan(VrPreparation *preparation, VrSysroot *root, const VrReaders *readers,
                  GError **error)
 {
@@ -197,11 +256,15 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, const VrReaders *r
     if (pool != NULL) {
         vr_host_state_set_attribute(shape, VR_ATTRIBUTE_COUNT, NULL, pool, NULL);
     }
+    if (inspection->profile->governor == VR_GOVERNOR_PERFORMANCE) {
+        add_governors(shape, inspection, root);
+    }
     preparation->before = readers->observe(readers->data, shape, error);
     if (preparation->before == NULL) {
         return false;
     }
     preparation->wanted = vr_host_state_wanted(preparation->before);
+    want_governors(preparation->wanted);
     if (pool != NULL && !reserve_hugepages(preparation, root, pool, error)) {
         return false;
     }

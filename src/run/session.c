@@ -75,6 +75,7 @@ session_free(VrSession *session)
     vr_journal_free(session->journal);
     vr_journal_free(session->kept);
     vr_preparation_free(session->preparation);
+    vr_lock_release(session->global);
     vr_lock_release(session->lock);
     vr_sysroot_unref(session->root);
     g_free(session);

@@ -18,6 +18,7 @@ typedef struct {
     const VrListener *listener;
 
     VrLock *lock;               /* of the profile, for the whole session */
+    VrLock *global;             /* of all claims: until what is shared was changed, NULL: let go */
     VrPreparation *preparation; /* NULL when adopted */
     VrJournal *journal;         /* NULL until the devices are claimed */
     VrJournal *kept;            /* what the last session kept (after-stop=keep), NULL: nothing */

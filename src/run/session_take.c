@@ -8,6 +8,7 @@
 #include <vmrun/gpu_users.h>
 #include <vmrun/recovery.h>
 #include <vmrun/scout.h>
+#include <vmrun/shared.h>
 
 /* Two starts at the same moment: the second waits for the first one's claim, which takes well under
  * a second. */
@@ -141,6 +142,7 @@ journal_for(const VrSession *session)
     journal->before = vr_host_state_copy(session->preparation->before);
     vr_session_inherit_kept(session, journal->before);
     vr_host_state_claim_counts(journal->before, session->preparation->wanted);
+    vr_shared_inherit(session->root, session->profile->name, journal->before);
     return journal;
 }
 
@@ -188,8 +190,8 @@ prepare(VrSession *session, GError **error)
 bool
 vr_session_inspect(VrSession *session, GError **error)
 {
-    g_autoptr(VrLock) global = vr_lock_take(session->root, NULL, CLAIM_TIMEOUT_MS, NULL, error);
-    if (global == NULL) {
+    session->global = vr_lock_take(session->root, NULL, CLAIM_TIMEOUT_MS, NULL, error);
+    if (session->global == NULL) {
         return vr_error_prefix(error, "wait for another start to claim its devices");
     }
     vr_session_say(session, VR_STAGE_BEGIN, "checking this computer for '%s'",
@@ -266,6 +268,18 @@ progress(void *data, const VrStep *step, bool done, const GError *error)
     }
 }
 
+/* What other sessions change, too: still under the lock of the claim, so that what is added is
+ * added to what was looked at. */
+static bool
+take_shared(VrSession *session, const VrExecutor *executor, GError **error)
+{
+    g_autoptr(VrHostState) again = vr_shared_take_out(session->preparation->reserved);
+    g_autoptr(VrHostState) shared = vr_shared_take_out(session->preparation->wanted);
+    bool done = vr_apply(executor, shared, true, NULL, error);
+    g_clear_pointer(&session->global, vr_lock_release);
+    return done;
+}
+
 bool
 vr_session_take(VrSession *session, GError **error)
 {
@@ -274,7 +288,8 @@ vr_session_take(VrSession *session, GError **error)
     show_devices(session);
     vr_mover_set_journal(session->mover, session->journal);
     vr_session_set_state(session, VR_STATE_STARTING, "taking the card");
-    return vr_apply(&executor, preparation->reserved, true, NULL, error) &&
+    return take_shared(session, &executor, error) &&
+           vr_apply(&executor, preparation->reserved, true, NULL, error) &&
            check_holders_again(session, error) &&
            vr_apply(&executor, preparation->wanted, true, NULL, error);
 }

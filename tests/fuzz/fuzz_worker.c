@@ -14,6 +14,7 @@
 #define DEVICES "/sys/bus/pci/devices/"
 #define DRIVERS "/sys/bus/pci/drivers/"
 #define POOLS "/sys/kernel/mm/hugepages/"
+#define POLICIES "/sys/devices/system/cpu/cpufreq/policy"
 
 typedef struct {
     FakeKernel *kernel;
@@ -60,6 +61,9 @@ watched_write(void *data, const char *path, const char *text, GError **error)
         parts = g_strsplit(path + strlen(DRIVERS), "/", 2);
         g_assert_true(g_str_equal(parts[1], "bind") || g_str_equal(parts[1], "unbind"));
         check_device(watch, text);
+    } else if (g_str_has_prefix(path, POLICIES)) {
+        g_assert_true(g_str_has_suffix(path, "/scaling_governor"));
+        g_assert_cmpuint(text[strspn(text, "abcdefghijklmnopqrstuvwxyz_")], ==, '\0');
     } else {
         g_assert_true(g_str_has_prefix(path, POOLS) ||
                       g_str_equal(path, "/proc/sys/vm/compact_memory"));
@@ -78,6 +82,7 @@ make_kernel(void)
     fake_kernel_add_device(kernel, "0000:02:00.0", "030000 1002:73bf", 2);
     fake_kernel_place(kernel, "0000:01:00.0", "nvidia", NULL, "auto");
     fake_kernel_add_pool(kernel, 8, 100000000);
+    fake_kernel_add_policy(kernel, 0, "powersave");
     return kernel;
 }
 

@@ -247,6 +247,42 @@ fake_kernel_add_pool(FakeKernel *kernel, unsigned pages, unsigned limit)
 }
 
 void
+fake_kernel_use_pages(FakeKernel *kernel, unsigned pages)
+{
+    kernel->pool_used = pages;
+}
+
+unsigned
+fake_kernel_pages(const FakeKernel *kernel)
+{
+    g_autofree char *text = vr_sysroot_read_optional(
+        kernel->root, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+    return text != NULL ? (unsigned) g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+static char *
+policy_file(unsigned number, const char *name)
+{
+    return g_strdup_printf("/sys/devices/system/cpu/cpufreq/policy%u/%s", number, name);
+}
+
+void
+fake_kernel_add_policy(FakeKernel *kernel, unsigned number, const char *governor)
+{
+    g_autofree char *path = policy_file(number, "scaling_governor");
+    g_autofree char *list = policy_file(number, "scaling_available_governors");
+    fake_store(kernel, path, governor);
+    fake_store(kernel, list, "performance powersave");
+}
+
+char *
+fake_kernel_governor(const FakeKernel *kernel, unsigned number)
+{
+    g_autofree char *path = policy_file(number, "scaling_governor");
+    return vr_sysroot_read_optional(kernel->root, path);
+}
+
+void
 fake_kernel_add_unit(FakeKernel *kernel, const char *name, bool active)
 {
     g_autofree char *path = g_strconcat(UNITS "/", name, NULL);

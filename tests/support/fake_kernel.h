@@ -43,6 +43,14 @@ void fake_kernel_place(FakeKernel *kernel, const char *address, const char *driv
 /* A pool of the whole host's 2 MiB pages, and how many the kernel can find at all. */
 void fake_kernel_add_pool(FakeKernel *kernel, unsigned pages, unsigned limit);
 
+/* So many of its pages are in use: they cannot be taken away. */
+void fake_kernel_use_pages(FakeKernel *kernel, unsigned pages);
+unsigned fake_kernel_pages(const FakeKernel *kernel);
+
+/* A frequency policy that knows powersave and performance, and its governor now. Owned. */
+void fake_kernel_add_policy(FakeKernel *kernel, unsigned number, const char *governor);
+char *fake_kernel_governor(const FakeKernel *kernel, unsigned number);
+
 /* A unit that the executor below can switch. */
 void fake_kernel_add_unit(FakeKernel *kernel, const char *name, bool active);
 bool fake_kernel_unit_is_active(const FakeKernel *kernel, const char *name);

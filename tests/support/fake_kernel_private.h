@@ -34,7 +34,7 @@ struct _FakeKernel {
     bool silent;
     int owned_group;
     unsigned owned_binds;
-    unsigned pool_limit;
+    unsigned pool_limit, pool_used;
     unsigned writes;
     int fail_at, fail_errno, crash_at; /* -1: never */
     FakeFault fault;                   /* file NULL: none */

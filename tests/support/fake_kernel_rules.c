@@ -246,7 +246,8 @@ probe_write(FakeKernel *kernel, const char *text)
     return 0;
 }
 
-/* As many pages as there are, and success. */
+/* As many pages as there are, and success; those in use stay (mm/hugetlb.c, set_max_huge_pages:
+ * they become surplus). */
 static int
 pool_write(FakeKernel *kernel, const char *text)
 {
@@ -254,7 +255,22 @@ pool_write(FakeKernel *kernel, const char *text)
     if (!vr_text_to_uint(text, 0, G_MAXUINT, &pages)) {
         return EINVAL;
     }
-    fake_set_pool(kernel, MIN((unsigned) pages, kernel->pool_limit));
+    fake_set_pool(kernel, MAX(MIN((unsigned) pages, kernel->pool_limit), kernel->pool_used));
+    return 0;
+}
+
+/* drivers/cpufreq/cpufreq.c, store_scaling_governor() */
+static int
+governor_write(FakeKernel *kernel, const char *path, const char *text)
+{
+    g_autofree char *there = vr_sysroot_read_optional(kernel->root, path);
+    if (there == NULL) {
+        return ENOENT;
+    }
+    if (!g_str_equal(text, "performance") && !g_str_equal(text, "powersave")) {
+        return EINVAL;
+    }
+    fake_store(kernel, path, text);
     return 0;
 }
 
@@ -272,6 +288,9 @@ answer(FakeKernel *kernel, const char *path, const char *text)
     }
     if (g_str_equal(path, POOL)) {
         return pool_write(kernel, text);
+    }
+    if (g_str_has_prefix(path, "/sys/devices/system/cpu/cpufreq/policy")) {
+        return governor_write(kernel, path, text);
     }
     return g_str_equal(path, "/proc/sys/vm/compact_memory") ? 0 : ENOENT;
 }

@@ -234,6 +234,7 @@ test_only_few_paths_are_allowed(void)
     static const char *const good[] = {
         CONTROL,
         "/sys/bus/pci/devices/10000:01:00.7/d3cold_allowed",
+        "/sys/devices/system/cpu/cpufreq/policy12/scaling_governor",
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
         "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages",
     };
@@ -246,6 +247,9 @@ test_only_few_paths_are_allowed(void)
         "/sys/bus/pci/devices/0000:01:00.0/power/control\n",
         "/sys/bus/pci/devices/0000:01:00.0//power/control",
         "/sys/bus/pci/devices/0000:01:00.0/../power/control",
+        "/sys/devices/system/cpu/cpufreq/policy1/scaling_setspeed",
+        "/sys/devices/system/cpu/cpufreq/policy/scaling_governor",
+        "/sys/devices/system/cpu/cpufreq/policy1/../policy2/scaling_governor",
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages\n",
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages",
         "/sys/devices/system/node/nodex/hugepages/hugepages-2048kB/nr_hugepages",

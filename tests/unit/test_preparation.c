@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/preparation.h>
 
+#include <vmrun/journal.h>
 #include <vmrun/status.h>
 
 #include "../support/plan_host.h"
@@ -100,6 +101,81 @@ test_huge_pages_that_are_missing_are_planned(void)
     tree_write(host.directory, POOL "/free_hugepages", "8");
     prepare(&host, "[machine]\nmemory=1G\nhugepages=2M\n");
     g_assert_true(writes_to(host.preparation, POOL "/nr_hugepages"));
+    host_free(&host);
+}
+
+/* Another session has reserved them and does not use them yet. */
+static void
+test_huge_pages_of_another_start_are_not_free(void)
+{
+    Host host = host_new();
+    g_autoptr(VrJournal) other = vr_journal_new("other");
+    g_autoptr(VrSysroot) root = tree_root(host.directory);
+    VrAttribute *pool = NULL;
+
+    tree_write(host.directory, POOL "/nr_hugepages", "600");
+    tree_write(host.directory, POOL "/free_hugepages", "600");
+    vr_host_state_set_attribute(other->before, VR_ATTRIBUTE_COUNT, NULL, POOL "/nr_hugepages",
+                                "0+600");
+    g_assert_true(vr_journal_write(root, other, NULL));
+    prepare(&host, "[machine]\nmemory=1G\nhugepages=2M\n");
+    pool = vr_host_state_attribute(host.preparation->wanted, POOL "/nr_hugepages");
+    g_assert_cmpstr(pool->value, ==, "1112");
+    other->phase = VR_PHASE_RUNNING;
+    g_assert_true(vr_journal_write(root, other, NULL));
+    vr_preparation_free(host.preparation);
+    vr_profile_free(host.profile);
+    prepare(&host, "[machine]\nmemory=1G\nhugepages=2M\n");
+    pool = vr_host_state_attribute(host.preparation->wanted, POOL "/nr_hugepages");
+    g_assert_cmpstr(pool->value, ==, "600");
+    host_free(&host);
+}
+
+#define POLICY "/sys/devices/system/cpu/cpufreq/policy"
+
+static void
+test_governor_of_each_policy_is_planned(void)
+{
+    Host host = host_new();
+
+    for (unsigned i = 0; i < 3; i++) {
+        g_autofree char *governor = g_strdup_printf(POLICY "%u/scaling_governor", i);
+        g_autofree char *list = g_strdup_printf(POLICY "%u/scaling_available_governors", i);
+        tree_write(host.directory, governor, i == 1 ? "performance" : "powersave");
+        tree_write(host.directory, list, i == 2 ? "powersave userspace" : "performance powersave");
+    }
+    prepare(&host, "[session]\ngovernor=performance\n");
+    g_assert_true(writes_to(host.preparation, POLICY "0/scaling_governor"));
+    g_assert_false(writes_to(host.preparation, POLICY "1/scaling_governor"));
+    g_assert_nonnull(
+        vr_host_state_attribute(host.preparation->before, POLICY "1/scaling_governor"));
+    g_assert_null(vr_host_state_attribute(host.preparation->before, POLICY "2/scaling_governor"));
+    g_assert_null(find(host.preparation, "governor"));
+    host_free(&host);
+}
+
+static void
+test_governor_that_nobody_has_is_a_note(void)
+{
+    Host host = host_new();
+    const VrFinding *finding = NULL;
+
+    prepare(&host, "[session]\ngovernor=performance\n");
+    finding = find(host.preparation, "governor");
+    g_assert_true(finding != NULL && finding->severity == VR_SEVERITY_INFO);
+    host_free(&host);
+}
+
+static void
+test_governor_is_kept_unless_asked(void)
+{
+    Host host = host_new();
+
+    tree_write(host.directory, POLICY "0/scaling_governor", "powersave");
+    tree_write(host.directory, POLICY "0/scaling_available_governors", "performance powersave");
+    prepare(&host, "[gpu]\n");
+    g_assert_null(vr_host_state_attribute(host.preparation->before, POLICY "0/scaling_governor"));
+    g_assert_null(find(host.preparation, "governor"));
     host_free(&host);
 }
 
@@ -239,6 +315,14 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/preparation/huge-pages-that-are-missing-are-planned",
                     test_huge_pages_that_are_missing_are_planned);
+    g_test_add_func("/preparation/huge-pages-of-another-start-are-not-free",
+                    test_huge_pages_of_another_start_are_not_free);
+    g_test_add_func("/preparation/governor-of-each-policy-is-planned",
+                    test_governor_of_each_policy_is_planned);
+    g_test_add_func("/preparation/governor-that-nobody-has-is-a-note",
+                    test_governor_that_nobody_has_is_a_note);
+    g_test_add_func("/preparation/governor-is-kept-unless-asked",
+                    test_governor_is_kept_unless_asked);
     g_test_add_func("/preparation/a-page-size-that-is-missing-is-a-finding",
                     test_a_page_size_that_is_missing_is_a_finding);
     g_test_add_func("/preparation/what-cannot-be-read-is-a-finding",

@@ -399,7 +399,7 @@ test_one_mistake_each(void)
         /* valid, but without an effect */
         {"[session]\nisolate-cpus=maybe\n", "is not yes or no"},
         {"[session]\nisolate-cpus=yes\n", "is valid, but this version of vmrun does not build"},
-        {"[session]\ngovernor=performance\n", "does not build"},
+        {"[session]\ngovernor=ondemand\n", "performance"},
         {"[session]\nalive=agent\n", "does not build"},
         {"[session]\nalive-timeout=90s\n", "does not build"},
         {"[session]\non-host-sleep=block\n", "does not build"},
@@ -443,10 +443,10 @@ static void
 test_neutral_values_are_accepted(void)
 {
     g_autoptr(VrProfile) profile =
-        parse_good("[audio]\nbackend=none\n[session]\nisolate-cpus=no\ngovernor=keep\nalive=none\n"
+        parse_good("[audio]\nbackend=none\n[session]\nisolate-cpus=no\nalive=none\n"
                    "untrusted-guest=no\n");
 
-    g_assert_null(find_value(profile, "session", "governor"));
+    g_assert_null(find_value(profile, "session", "isolate-cpus"));
 }
 
 static void

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Values that the host has once and that several sessions may change at the same time: pools of
+ * huge pages, the frequency governor. In a host state they are the attributes without a device.
+ *
+ * The original is what was there before the first of the sessions that claim a value, and it goes
+ * back with the last of them, in whatever order they end, and also when one of them died. No record
+ * beside the journals is needed for that: at its claim a session takes the original over from the
+ * journals that name the value already, and on its way back it looks whether another one still
+ * does. Claim and change are one critical section under the global lock, and so are the way back
+ * and the end of the journal.
+ */
+#pragma once
+
+#include <vmrun/host_state.h>
+#include <vmrun/lock.h>
+#include <vmrun/sysroot.h>
+
+#include <glib.h>
+#include <stdbool.h>
+
+/*
+ * Make the values in `before`, as just observed, those that the first session found. The claim of a
+ * pool keeps what this session adds. `profile`: whose journal this becomes; its own one is not
+ * asked.
+ */
+void vr_shared_inherit(const VrSysroot *root, const char *profile, VrHostState *before);
+
+/*
+ * Make of the values that go back what may go back now: those that another session's journal still
+ * claims are taken out, and of a pool nothing is taken away that others have added.
+ */
+void vr_shared_leave_to_others(const VrSysroot *root, const char *profile, VrHostState *wanted);
+
+/* Does another session have a claim on this pool without using its pages yet, or any more? Then
+ * pages that are free are not there for the taking. */
+bool vr_shared_is_awaited(const VrSysroot *root, const char *profile, const char *path);
+
+/* Move the shared values out of a state into one of their own. Never NULL; owned. */
+VrHostState *vr_shared_take_out(VrHostState *state);

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <vmrun/shared.h>
+
+#include <vmrun/journal.h>
+
+#include <string.h>
+
+/* The journals of other sessions of this boot. One that cannot be read claims nothing: nothing that
+ * it says is believed. Owned array of VrJournal. */
+static GPtrArray *
+read_others(const VrSysroot *root, const char *profile)
+{
+    GPtrArray *others = g_ptr_array_new_with_free_func((GDestroyNotify) vr_journal_free);
+    g_autofree char *boot_id = vr_sysroot_read_optional(root, "/proc/sys/kernel/random/boot_id");
+    g_autoptr(GPtrArray) names = vr_journal_profiles(root, NULL);
+    for (guint i = 0; names != NULL && i < names->len; i++) {
+        const char *name = g_ptr_array_index(names, i);
+        VrJournal *journal = g_str_equal(name, profile) ? NULL : vr_journal_read(root, name, NULL);
+        /* A reboot has put all of these values back. */
+        if (journal != NULL && (boot_id == NULL || g_strcmp0(journal->boot_id, boot_id) == 0)) {
+            g_ptr_array_add(others, journal);
+        } else {
+            vr_journal_free(journal);
+        }
+    }
+    return others;
+}
+
+static const VrAttribute *
+claim_of(const VrJournal *journal, const char *path)
+{
+    const VrAttribute *claim = vr_host_state_attribute(journal->before, path);
+    return claim != NULL && !claim->has_device && claim->value != NULL ? claim : NULL;
+}
+
+static void
+set_claim(VrAttribute *attribute, uint64_t original, uint64_t added)
+{
+    g_free(attribute->value);
+    attribute->value = g_strdup_printf("%" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT, original, added);
+}
+
+static void
+inherit(VrAttribute *attribute, const VrAttribute *claim)
+{
+    uint64_t original, ignored, found, added;
+    if (attribute->kind == VR_ATTRIBUTE_TEXT) {
+        g_free(attribute->value);
+        attribute->value = g_strdup(claim->value);
+    } else if (vr_count_parse(claim->value, &original, &ignored) &&
+               vr_count_parse(attribute->value, &found, &added)) {
+        set_claim(attribute, original, added);
+    }
+}
+
+void
+vr_shared_inherit(const VrSysroot *root, const char *profile, VrHostState *before)
+{
+    g_autoptr(GPtrArray) others = read_others(root, profile);
+    for (guint i = 0; i < before->attributes->len; i++) {
+        VrAttribute *attribute = g_ptr_array_index(before->attributes, i);
+        for (guint j = 0; j < others->len && !attribute->has_device && attribute->value != NULL;
+             j++) {
+            const VrAttribute *claim = claim_of(g_ptr_array_index(others, j), attribute->path);
+            if (claim != NULL) { /* they all say the same */
+                inherit(attribute, claim);
+                break;
+            }
+        }
+    }
+}
+
+/* What the sessions that still claim the pool have added; false: there is none. */
+static bool
+sum_claims(const GPtrArray *others, const char *path, uint64_t *out_added)
+{
+    bool found = false;
+    *out_added = 0;
+    for (guint i = 0; i < others->len; i++) {
+        const VrAttribute *claim = claim_of(g_ptr_array_index(others, i), path);
+        uint64_t ignored, added;
+        if (claim != NULL) {
+            found = true;
+            *out_added += vr_count_parse(claim->value, &ignored, &added) ? added : 0;
+        }
+    }
+    return found;
+}
+
+/* False: not ours to put back. */
+static bool
+leave(VrAttribute *attribute, const GPtrArray *others)
+{
+    uint64_t theirs, original, added;
+    if (attribute->has_device || !sum_claims(others, attribute->path, &theirs)) {
+        return true;
+    }
+    if (attribute->kind != VR_ATTRIBUTE_COUNT || attribute->value == NULL ||
+        !vr_count_parse(attribute->value, &original, &added)) {
+        return false;
+    }
+    set_claim(attribute, original + theirs, added);
+    return true;
+}
+
+void
+vr_shared_leave_to_others(const VrSysroot *root, const char *profile, VrHostState *wanted)
+{
+    g_autoptr(GPtrArray) others = read_others(root, profile);
+    for (guint i = wanted->attributes->len; i-- > 0;) {
+        if (!leave(g_ptr_array_index(wanted->attributes, i), others)) {
+            g_ptr_array_remove_index(wanted->attributes, i);
+        }
+    }
+}
+
+bool
+vr_shared_is_awaited(const VrSysroot *root, const char *profile, const char *path)
+{
+    g_autoptr(GPtrArray) others = read_others(root, profile);
+    for (guint i = 0; i < others->len; i++) {
+        const VrJournal *journal = g_ptr_array_index(others, i);
+        if (journal->phase != VR_PHASE_RUNNING && claim_of(journal, path) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+VrHostState *
+vr_shared_take_out(VrHostState *state)
+{
+    VrHostState *shared = vr_host_state_new();
+    for (guint i = state->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (!attribute->has_device) {
+            vr_host_state_set_attribute(shared, attribute->kind, NULL, attribute->path,
+                                        attribute->value);
+            g_ptr_array_remove_index(state->attributes, i);
+        }
+    }
+    return shared;
+}
