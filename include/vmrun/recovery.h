@@ -31,6 +31,8 @@ typedef enum {
     VR_RECOVERY_RESTORED, /* everything is back (or, with dry_run, would be brought back now) */
     VR_RECOVERY_ALIVE,    /* the guest lives: nothing was touched; *out_journal is its journal */
     VR_RECOVERY_KEPT, /* devices are kept on purpose: with leave_kept only; *out_journal as above */
+    VR_RECOVERY_RESTARTED, /* the computer was restarted since: there was nothing to write, and the
+                              journal is closed (or, with dry_run, would be) */
 } VrRecovery;
 
 typedef struct {

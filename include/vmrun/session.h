@@ -55,6 +55,13 @@ bool vr_session_run(VrSysroot *root, const VrProfile *profile, const VrListener 
                     GError **error);
 
 /*
+ * In place of a supervisor that was killed: adopt its guest and follow it to its end, or give back
+ * what is left. Starts no guest. Errors as above.
+ */
+bool vr_session_resume(VrSysroot *root, const VrProfile *profile, const VrListener *listener,
+                       GError **error);
+
+/*
  * Become the supervisor of a guest whose own one died, and bring it to its end at once: ask it to
  * shut down, wait at most timeout_s, power it off then if `force`. VR_ERROR_TIMED_OUT: it was left
  * running. VR_ERROR_STOP_FAILED: it could not be powered off.

@@ -48,6 +48,10 @@ describe(const VrOptions *options, const char *name, VrRecovery recovery)
         return options->dry_run
                    ? g_strdup_printf("%s: would be given back now; nothing was changed", name)
                    : g_strdup_printf("%s: everything is back as it was", name);
+    case VR_RECOVERY_RESTARTED:
+        return g_strdup_printf("%s: the computer was restarted since, so its devices have their "
+                               "drivers again; nothing %s be put back",
+                               name, options->dry_run ? "would have to" : "had to");
     case VR_RECOVERY_ALIVE:
     case VR_RECOVERY_KEPT:
         break;
@@ -93,7 +97,11 @@ worst_status(const GPtrArray *outcomes)
 static void
 print_outcomes(const VrOptions *options, const GPtrArray *outcomes)
 {
-    static const char *const words[] = {"nothing", "restored", "alive"};
+    static const char *const words[] = {
+        [VR_RECOVERY_NOTHING] = "nothing",     [VR_RECOVERY_RESTORED] = "restored",
+        [VR_RECOVERY_ALIVE] = "alive",         [VR_RECOVERY_KEPT] = "kept",
+        [VR_RECOVERY_RESTARTED] = "restarted",
+    };
     JsonBuilder *builder = options->json ? vr_print_json_begin("restore") : NULL;
     if (builder != NULL) {
         json_builder_set_member_name(builder, "profiles");

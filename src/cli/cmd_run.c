@@ -7,6 +7,7 @@
 #include <vmrun/session.h>
 #include <vmrun/status.h>
 #include <vmrun/text.h>
+#include <vmrun/unit.h>
 
 #include <signal.h>
 #include <stdio.h>
@@ -85,6 +86,28 @@ may_change_host(const VrOptions *options, const char *what, GError **error)
     return true;
 }
 
+/* A guest that runs must be stoppable, and adoptable, when its profile was broken or removed
+ * meanwhile: then with the default deadline. */
+static VrProfile *
+profile_or_defaults(const VrOptions *options, const char *name)
+{
+    g_autoptr(GPtrArray) mistakes =
+        g_ptr_array_new_with_free_func((GDestroyNotify) vr_profile_mistake_free);
+    VrProfile *profile = vr_profile_load(options->root, name, true, NULL, mistakes, NULL);
+    return profile != NULL ? profile : vr_profile_parse(name, NULL, 0, mistakes);
+}
+
+static int
+load_for_run(const VrOptions *options, bool resume, VrProfile **out_profile)
+{
+    const char *name = options->arguments[0];
+    if (resume) {
+        *out_profile = profile_or_defaults(options, name);
+        return 0;
+    }
+    return vr_cli_load_profile(options, name, geteuid() == 0, out_profile);
+}
+
 int
 vr_cmd_run(const VrOptions *options)
 {
@@ -93,7 +116,10 @@ vr_cmd_run(const VrOptions *options)
     if (options->dry_run) {
         return vr_cmd_plan(options);
     }
-    int status = vr_cli_load_profile(options, options->arguments[0], geteuid() == 0, &profile);
+    const char *name = options->arguments[0];
+    bool resume = options->foreground && vr_text_is_profile_name(name) &&
+                  vr_unit_is_restarted(options->root, name);
+    int status = load_for_run(options, resume, &profile);
     if (status != 0) {
         return status;
     }
@@ -102,7 +128,8 @@ vr_cmd_run(const VrOptions *options)
     }
     Follower follower = {.options = options};
     VrListener listener = {.stage = follow_stage, .report = follow_report, .data = &follower};
-    bool ran = vr_session_run(options->root, profile, &listener, &error);
+    bool ran = resume ? vr_session_resume(options->root, profile, &listener, &error)
+                      : vr_session_run(options->root, profile, &listener, &error);
     g_autoptr(JsonNode) findings = follower.findings;
     return ran ? print_end(options, profile->name)
                : vr_print_error_findings(options, error, findings);
@@ -215,17 +242,6 @@ wait_for_restore(const VrOptions *options, const char *name, GError **error)
 {
     g_autoptr(VrLock) lock = vr_lock_take(options->root, name, WAY_BACK_S * 1000, NULL, error);
     return lock != NULL;
-}
-
-/* A guest must be stoppable when its profile was broken or removed meanwhile: then with the default
- * deadline. */
-static VrProfile *
-profile_or_defaults(const VrOptions *options, const char *name)
-{
-    g_autoptr(GPtrArray) mistakes =
-        g_ptr_array_new_with_free_func((GDestroyNotify) vr_profile_mistake_free);
-    VrProfile *profile = vr_profile_load(options->root, name, true, NULL, mistakes, NULL);
-    return profile != NULL ? profile : vr_profile_parse(name, NULL, 0, mistakes);
 }
 
 int

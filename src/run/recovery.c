@@ -174,19 +174,6 @@ decide(VrSysroot *root, VrJournal *journal, bool dry_run)
     return vr_restore_decide(&input);
 }
 
-static bool
-close_after_reboot(const VrSysroot *root, const VrJournal *journal, const VrListener *listener,
-                   GError **error)
-{
-    say(listener, VR_STAGE_NOTE,
-        journal->phase == VR_PHASE_KEPT
-            ? "the computer was restarted: the devices that '%s' kept have their drivers again"
-            : "the session of '%s' was cut off by a restart of the computer; the devices' drivers "
-              "were set anew by it",
-        journal->profile);
-    return vr_journal_close(root, journal, error);
-}
-
 /*
  * A libvirt that was not there when QEMU died cleans up when it is next asked; better now, with the
  * card still on vfio-pci, than later (see vr_domain_settle). Nothing was created in the phase
@@ -262,7 +249,9 @@ act(VrSysroot *root, VrJournal *journal, const Act *how, GError **error)
     switch (how->action) {
     case VR_RESTORE_CLOSE:
         vr_status_remove(root, journal->profile);
-        return close_after_reboot(root, journal, listener, error);
+        say(listener, VR_STAGE_DETAIL, "closing the record of '%s', which is of an earlier boot",
+            journal->profile);
+        return vr_journal_close(root, journal, error);
     case VR_RESTORE_NOW:
         return give_back_now(root, journal, how->mover, listener, error);
     case VR_RESTORE_HELD:
@@ -374,7 +363,7 @@ recover_locked(VrSysroot *root, const char *profile, const VrRecoveryOptions *op
     if (!only_say && !act(root, journal, &how, error)) {
         return false;
     }
-    *out_recovery = VR_RECOVERY_RESTORED;
+    *out_recovery = action == VR_RESTORE_CLOSE ? VR_RECOVERY_RESTARTED : VR_RECOVERY_RESTORED;
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include "session_private.h"
 
 #include <vmrun/error.h>
+#include <vmrun/process.h>
 #include <vmrun/text.h>
 
 #include <stdarg.h>
@@ -163,6 +164,40 @@ vr_session_run(VrSysroot *root, const VrProfile *profile, const VrListener *list
             g_clear_error(error);
         }
         return session->cancelled;
+    }
+    return session_with_devices(session, error);
+}
+
+/* Who killed the supervisor may have killed QEMU, too, and it takes a while to die. */
+static void
+wait_for_dying_guest(const VrSession *session)
+{
+    g_autoptr(GError) still_held = NULL;
+    g_autoptr(VrJournal) journal = vr_journal_read(session->root, session->profile->name, NULL);
+    if (journal != NULL &&
+        !vr_process_is_alive(session->root, journal->qemu_pid, journal->qemu_start_time) &&
+        !vr_wait_for_groups(session->root, journal->before, VR_GROUP_RELEASE_MS, &still_held)) {
+        vr_session_say(session, VR_STAGE_WARNING, "%s", still_held->message);
+    }
+}
+
+bool
+vr_session_resume(VrSysroot *root, const VrProfile *profile, const VrListener *listener,
+                  GError **error)
+{
+    g_autoptr(VrSession) session = session_new(root, profile, listener);
+    if (!session_lock(session, error) || !vr_session_block_signals(session, error)) {
+        return false;
+    }
+    wait_for_dying_guest(session);
+    if (!vr_session_recover(session, error)) {
+        return false;
+    }
+    if (!session->adopted) {
+        vr_session_say(session, VR_STAGE_NOTE,
+                       "the guest of '%s' ended while nobody supervised it; no other is started",
+                       profile->name);
+        return true;
     }
     return session_with_devices(session, error);
 }

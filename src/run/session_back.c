@@ -6,10 +6,6 @@
 #include <vmrun/domain.h>
 #include <vmrun/recovery.h>
 
-/* The kernel resets the functions when the group is closed: up to a minute per method
- * (drivers/pci/pci.c, PCIE_RESET_READY_POLL_MS). */
-#define GROUP_RELEASE_MS 90000
-
 /*
  * libvirt must be done with the domain before the card moves. If it cannot be asked the kernel's
  * word has to do: the caller waits for the groups.
@@ -55,7 +51,7 @@ vr_session_give_back(VrSession *session, GError **error)
         vr_mover_set_profile(session->mover, session->profile->name);
     }
     g_autoptr(GError) failure = NULL;
-    if (!vr_give_back(session->root, session->journal, session->mover, GROUP_RELEASE_MS,
+    if (!vr_give_back(session->root, session->journal, session->mover, VR_GROUP_RELEASE_MS,
                       session->listener, &failure)) {
         VrState state =
             session->journal->phase == VR_PHASE_STUCK ? VR_STATE_STUCK : VR_STATE_NEEDS_RESTORE;

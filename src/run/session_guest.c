@@ -7,6 +7,7 @@
 #include <vmrun/files.h>
 #include <vmrun/process.h>
 #include <vmrun/recovery.h>
+#include <vmrun/unit.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +23,8 @@
 #define ASK_INTERVAL_MS 60000
 /* How long libvirt may take to write down why the domain ended. */
 #define REASON_TIMEOUT_MS 5000
+/* Everything behind the guest's shutdown: the deadlines of the steps back. */
+#define WAY_BACK_S 600
 /* A QEMU that was killed ends when the kernel has reset its devices: up to a minute per method. */
 #define END_TIMEOUT_MS 120000
 
@@ -179,7 +182,16 @@ handle_stop_request(VrSession *session)
     }
     session->shutdown_deadline =
         g_get_monotonic_time() + (int64_t) session->profile->stop_timeout_s * G_USEC_PER_SEC;
+    vr_unit_extend_stop(session->profile->stop_timeout_s + WAY_BACK_S);
     ask_to_shut_down(session);
+}
+
+/* systemd, as the first process, stops a whole unit: a guest that does not shut down in time is
+ * then left without a supervisor, instead of being waited for until systemd loses its patience. */
+static bool
+is_from_systemd(const struct signalfd_siginfo *info)
+{
+    return info->ssi_signo == SIGTERM && info->ssi_pid == 1;
 }
 
 static void
@@ -190,6 +202,7 @@ handle_signals(VrSession *session)
         if (info.ssi_signo == SIGUSR1) {
             power_off(session);
         } else {
+            session->finishing = session->finishing || is_from_systemd(&info);
             handle_stop_request(session);
         }
     }

@@ -83,6 +83,10 @@ bool vr_session_may_go_on(VrSession *session, GError **error);
  */
 #define VR_SETTLE_TIMEOUT_MS 60000
 
+/* The kernel resets the functions when the group is closed: up to a minute per method
+ * (drivers/pci/pci.c, PCIE_RESET_READY_POLL_MS). */
+#define VR_GROUP_RELEASE_MS 90000
+
 bool vr_session_give_back(VrSession *session, GError **error);
 
 /*

@@ -18,6 +18,20 @@
 #define HOLDER_TIMEOUT_MS 2000
 #define HOLDER_RETRY_MS 50
 
+static void
+say_recovered(const VrSession *session, const char *profile, VrRecovery recovery)
+{
+    if (recovery == VR_RECOVERY_RESTORED) {
+        vr_session_say(session, VR_STAGE_DONE, "gave back what a dead session of '%s' had left",
+                       profile);
+    } else if (recovery == VR_RECOVERY_RESTARTED) {
+        vr_session_say(session, VR_STAGE_NOTE,
+                       "the computer was restarted since the last session of '%s', so its devices "
+                       "have their drivers again",
+                       profile);
+    }
+}
+
 /* Journals of other profiles whose session died may hold the very card: they go back first. A
  * failure is theirs, not ours. */
 static void
@@ -41,9 +55,8 @@ recover_others(VrSession *session)
         if (!vr_recover(session->root, other, &options, session->listener, &recovery, NULL,
                         &failure)) {
             vr_session_say(session, VR_STAGE_WARNING, "%s: %s", other, failure->message);
-        } else if (recovery == VR_RECOVERY_RESTORED) {
-            vr_session_say(session, VR_STAGE_DONE, "gave back what a dead session of '%s' had left",
-                           other);
+        } else {
+            say_recovered(session, other, recovery);
         }
     }
 }
@@ -92,9 +105,7 @@ vr_session_recover(VrSession *session, GError **error)
         return true;
     }
     session->kept = journal;
-    if (recovery == VR_RECOVERY_RESTORED) {
-        vr_session_say(session, VR_STAGE_DONE, "gave back what an earlier session had left");
-    }
+    say_recovered(session, session->profile->name, recovery);
     return true;
 }
 

@@ -32,6 +32,9 @@ rm "$scratch/root/usr/bin/vmrun"
 check installs install
 check program-is-executable test -x "$scratch/root/usr/bin/vmrun"
 check installs-over-itself install
+check units-name-the-installed-program grep -qx 'ExecStart=/usr/bin/vmrun run %i --foreground --color=never' \
+	"$scratch/root/usr/lib/systemd/system/vmrun@.service"
+check nothing-is-left-to-replace not grep -rq @PREFIX@ "$scratch/root/usr/lib/systemd"
 echo "echo newer" >>"$scratch/program"
 check installs-a-newer-one install
 check newer-one-is-there grep -q newer "$scratch/root/usr/bin/vmrun"

@@ -19,6 +19,34 @@ if [ "$(id -u)" -eq 0 ]; then
 	rm "$program"
 fi
 
+# journal NAME BOOT-ID: a valid one of a session that ran.
+journal() {
+	local body
+	body=$(printf '%s\n' '[session]' version=1 "profile=$1" "boot-id=$2" uri=qemu:///system \
+		domain=c1a5f8c0-0000-4000-8000-00000000000f phase=running qemu-pid=4242 qemu-start-time=4242 since=1 keep=false \
+		'[stuck]' devices= pid=0 start-time=0 '[before]' \
+		'state={"bindings":[],"attributes":[],"units":[]}' '' '[end]')
+	file "/var/lib/vmrun/journal/$1.conf" "$body
+sha256=$(printf '%s\n' "$body" | sha256sum | cut -d' ' -f1)"
+	chmod 700 "$tree/var/lib/vmrun/journal"
+}
+
+# After a restart of the computer: one line each, status 0, and one that cannot be believed does not stop the others.
+file /proc/sys/kernel/random/boot_id 0b4e7b32-6a3d-4a6f-9d4f-2f3c1c5c9b1e
+journal gaming 11111111-6a3d-4a6f-9d4f-2f3c1c5c9b1e
+journal training 22222222-6a3d-4a6f-9d4f-2f3c1c5c9b1e
+ask restore --all --dry-run
+equal 'journals of an earlier boot' 0 "$status"
+equal 'one line for each' 2 "$(grep -c 'the computer was restarted since' <<<"$output")"
+equal 'and no other line' 2 "$(wc -l <<<"$output")"
+file /var/lib/vmrun/journal/alpha.conf garbage
+ask restore --all --dry-run
+equal 'a bad one among them' 9 "$status"
+equal 'does not stop the others' 2 "$(grep -c 'the computer was restarted since' <<<"$output")"
+ask restore --all --dry-run --json
+contains 'in JSON' "$output" '"result" : "restarted"'
+rm "$tree"/var/lib/vmrun/journal/*.conf
+
 for text in '' 'garbage' '[journal]' "$(head -c 300 /dev/urandom | base64)"; do
 	file /var/lib/vmrun/journal/gaming.conf "$text"
 	chmod 700 "$tree/var/lib/vmrun/journal"

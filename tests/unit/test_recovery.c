@@ -56,6 +56,14 @@ look(const Host *host, VrRecovery *out_recovery, GError **error)
 }
 
 static void
+count_stage(void *data, VrStage stage, const char *text)
+{
+    unsigned *count = data;
+    (void) text;
+    *count += stage != VR_STAGE_DETAIL;
+}
+
+static void
 add_process(const Host *host, const char *command, const char *arguments)
 {
     tree_write(host->directory, "/proc/77/comm", command);
@@ -285,9 +293,49 @@ test_signal_waits_for_the_way_back(gconstpointer data)
     g_assert_true(vr_recover(host.root, "gaming", &options, &listener, &recovery, NULL, &error));
     g_assert_no_error(error);
     g_assert_cmpint(asked_to_end, ==, GPOINTER_TO_INT(data));
-    g_assert_cmpint(recovery, ==, VR_RECOVERY_RESTORED);
+    g_assert_cmpint(recovery, ==, VR_RECOVERY_RESTARTED);
     signal(GPOINTER_TO_INT(data), SIG_DFL);
     host_clear(&host);
+}
+
+/* One line for the profile, no write but the record's: whatever was under way, the bindings went
+ * with that boot. */
+static bool
+is_closed_after_a_reboot(VrPhase phase, bool dry_run)
+{
+    Host host = host_with_journal(phase);
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {.dry_run = dry_run};
+    unsigned said = 0;
+    VrListener listener = {.stage = count_stage, .data = &said};
+    g_autoptr(GError) error = NULL;
+    tree_write(host.directory, "/proc/sys/kernel/random/boot_id",
+               "0b4e7b32-6a3d-4a6f-9d4f-ffffffffffff");
+    bool done = vr_recover(host.root, "gaming", &options, &listener, &recovery, NULL, &error);
+    g_autoptr(VrJournal) journal = vr_journal_read(host.root, "gaming", NULL);
+    g_autoptr(GPtrArray) closed = vr_sysroot_list(host.root, "/var/lib/vmrun/journal/done", NULL);
+    unsigned count = closed != NULL ? closed->len : 0;
+    host_clear(&host);
+    return done && error == NULL && recovery == VR_RECOVERY_RESTARTED && said == 0 &&
+           (journal != NULL) == dry_run && count == (dry_run ? 0 : 1);
+}
+
+static void
+test_reboot_closes_every_record(void)
+{
+    static const VrPhase phases[] = {VR_PHASE_TAKING, VR_PHASE_STARTING,  VR_PHASE_RUNNING,
+                                     VR_PHASE_STUCK,  VR_PHASE_RESTORING, VR_PHASE_FAILED,
+                                     VR_PHASE_KEPT};
+    unsigned pass = 0;
+    G_STATIC_ASSERT(G_N_ELEMENTS(phases) == VR_PHASE_KEPT + 1);
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(phases); i++) {
+        pass += is_closed_after_a_reboot(phases[i / 2], i % 2 == 1);
+    }
+    unsigned cases = 2 * G_N_ELEMENTS(phases);
+    g_autofree char *line = g_strdup_printf("suite: restarted-host cases=%u pass=%u fail=%u", cases,
+                                            pass, cases - pass);
+    g_test_message("%s", line);
+    g_assert_cmpuint(pass, ==, cases);
 }
 
 int
@@ -313,5 +361,6 @@ main(int argc, char **argv)
     g_test_add_func("/recovery/leavings-are-swept-up", test_leavings_are_swept_up);
     g_test_add_func("/recovery/shutdown-moves-nothing", test_shutdown_moves_nothing);
     g_test_add_func("/recovery/recovery-is-not-the-session", test_recovery_is_not_the_session);
+    g_test_add_func("/recovery/reboot-closes-every-record", test_reboot_closes_every_record);
     return g_test_run();
 }
