@@ -55,7 +55,7 @@ PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c chec
 	fingerprint_compare.c gpu.c gpu_survey.c gpu_words.c plan.c profile.c profile_checks.c profile_keys.c profile_lines.c \
 	profile_sections.c profile_values.c report.c restore.c)
 RUN_SOURCES = $(addprefix src/run/, apply.c changes.c claims.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
-	identity_store.c inspect.c journal.c lock.c mover.c preparation.c recovery.c scout.c session.c \
+	identity_store.c inhibitor.c inspect.c journal.c lock.c mover.c preparation.c recovery.c scout.c session.c \
 	session_back.c session_guest.c session_kept.c session_take.c shared.c status.c step.c unit.c worker.c worker_capabilities.c \
 	worker_look.c worker_main.c worker_verbs.c)
 CLI_SOURCES = $(addprefix src/cli/, cmd_changes.c cmd_doctor.c cmd_gpus.c cmd_plan.c cmd_restore.c cmd_run.c \

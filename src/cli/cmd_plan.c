@@ -60,8 +60,9 @@ print_text(const VrOptions *options, const VrPreparation *preparation)
                                        : "not worked out: see what is marked above");
     if (preparation->before != NULL) {
         g_autoptr(VrPlan) undo = vr_plan_between(preparation->wanted, preparation->before);
-        vr_print("%s\n      the domain '%s' starts at %s (see it: vmrun xml %s)", run,
-                 preparation->inspection->profile->name, preparation->inspection->uri,
+        vr_print("%s\n      the domain '%s' starts at %s (see it: vmrun xml %s)\n"
+                 "      while it runs, sleep and the lid switch are blocked",
+                 run, preparation->inspection->profile->name, preparation->inspection->uri,
                  preparation->inspection->profile->name);
         vr_print("%s", back);
         print_steps(undo, "nothing to write");

@@ -153,9 +153,10 @@ static const VrProfileKey keys[] = {
      .documentation = "restore: the card goes back to its drivers; keep: it stays on vfio-pci for "
                       "the next start (`vmrun restore NAME` gives it back)."},
     {"session", "on-host-sleep", VR_VALUE_CHOICE, .choices = "block|stop", .default_value = "block",
+     .neutral = "block",
      .documentation = "What happens when the host wants to sleep, closing the lid included: block "
-                      "keeps it awake, stop shuts the guest down first. This version does "
-                      "neither: do not let the host sleep while a guest has a card."},
+                      "keeps it awake (where systemd-logind runs), stop shuts the guest down "
+                      "first."},
     {"session", "isolate-cpus", VR_VALUE_YES_NO, .default_value = "no", .neutral = "no",
      .documentation = "Keep the host's own programs off the guest's processors."},
     {"session", "governor", VR_VALUE_CHOICE, BUILT, .choices = "performance|keep",

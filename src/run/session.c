@@ -5,6 +5,7 @@
 
 #include <vmrun/error.h>
 #include <vmrun/process.h>
+#include <vmrun/scout.h>
 #include <vmrun/text.h>
 
 #include <stdarg.h>
@@ -58,6 +59,7 @@ session_new(VrSysroot *root, const VrProfile *profile, const VrListener *listene
     session->status->since = g_get_real_time() / G_USEC_PER_SEC;
     session->signal_fd = -1;
     session->qemu_pidfd = -1;
+    session->inhibitor = -1;
     return session;
 }
 
@@ -69,6 +71,9 @@ session_free(VrSession *session)
     }
     if (session->qemu_pidfd >= 0) {
         close(session->qemu_pidfd);
+    }
+    if (session->inhibitor >= 0) {
+        close(session->inhibitor);
     }
     vr_domain_free(session->domain);
     vr_mover_free(session->mover);
@@ -174,9 +179,10 @@ wait_for_dying_guest(const VrSession *session)
 {
     g_autoptr(GError) still_held = NULL;
     g_autoptr(VrJournal) journal = vr_journal_read(session->root, session->profile->name, NULL);
+    g_autoptr(VrScout) scout = vr_scout_new(session->root);
     if (journal != NULL &&
         !vr_process_is_alive(session->root, journal->qemu_pid, journal->qemu_start_time) &&
-        !vr_wait_for_groups(session->root, journal->before, VR_GROUP_RELEASE_MS, &still_held)) {
+        !vr_wait_for_groups(scout, journal->before, VR_GROUP_RELEASE_MS, &still_held)) {
         vr_session_say(session, VR_STAGE_WARNING, "%s", still_held->message);
     }
 }

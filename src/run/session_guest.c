@@ -5,6 +5,7 @@
 #include <vmrun/domain_xml.h>
 #include <vmrun/error.h>
 #include <vmrun/files.h>
+#include <vmrun/inhibitor.h>
 #include <vmrun/process.h>
 #include <vmrun/recovery.h>
 #include <vmrun/unit.h>
@@ -53,6 +54,21 @@ vr_session_may_go_on(VrSession *session, GError **error)
     }
     return !session->cancelled ||
            vr_error_set(error, VR_ERROR_START_FAILED, "asked to stop before the guest ran");
+}
+
+void
+vr_session_inhibit_sleep(VrSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    session->inhibitor = vr_inhibitor_take(session->root, session->profile->name, &error);
+    if (session->inhibitor < 0) {
+        vr_session_say(session, VR_STAGE_NOTE,
+                       "nothing keeps this computer from going to sleep under the guest (%s): do "
+                       "not let it",
+                       error->message);
+        return;
+    }
+    vr_session_say(session, VR_STAGE_DETAIL, "sleep and the lid switch are blocked from now on");
 }
 
 /* Memory is zeroed and pinned before the guest runs: about 1 s a GiB on a slow host. */
@@ -383,6 +399,7 @@ vr_session_watch(VrSession *session, GError **error)
     g_autoptr(GError) gone = NULL;
     if (session->adopted) {
         g_autoptr(GError) connect_error = NULL;
+        vr_session_inhibit_sleep(session);
         if (!vr_domain_connect(session->domain, &connect_error)) {
             vr_session_say(session, VR_STAGE_WARNING, "%s", connect_error->message);
         }

@@ -27,6 +27,7 @@ typedef struct {
     VrDomain *domain;
 
     int signal_fd;
+    int inhibitor;             /* keeps the host awake; -1: nothing does */
     int qemu_pidfd;            /* -1: no guest */
     int64_t log_offset;        /* where this run begins in libvirt's log of the domain */
     int64_t shutdown_deadline; /* monotonic, microseconds; 0: nobody asked */
@@ -67,6 +68,9 @@ bool vr_session_release_kept(VrSession *session, bool *out_moved, GError **error
 void vr_session_inherit_kept(const VrSession *session, VrHostState *before);
 
 /* session_guest.c: start and watch */
+
+/* Keep the host awake from now on, where it has a logind; what is in the way is said. */
+void vr_session_inhibit_sleep(VrSession *session);
 bool vr_session_start(VrSession *session, GError **error);
 bool vr_session_watch(VrSession *session, GError **error);
 bool vr_session_block_signals(VrSession *session, GError **error);

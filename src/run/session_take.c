@@ -297,6 +297,7 @@ vr_session_take(VrSession *session, GError **error)
     const VrPreparation *preparation = session->preparation;
     const VrExecutor executor = {execute_if_wanted, observe, progress, session};
     show_devices(session);
+    vr_session_inhibit_sleep(session);
     vr_mover_set_journal(session->mover, session->journal);
     vr_session_set_state(session, VR_STATE_STARTING, "taking the card");
     return take_shared(session, &executor, error) &&

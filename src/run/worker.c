@@ -29,6 +29,7 @@ struct _VrWorker {
     int pid;
     uint64_t start_time;
     GString *received; /* behind the last whole line */
+    int passed;        /* a descriptor that came with what was received, -1 */
     bool reaped;
 };
 
@@ -71,6 +72,7 @@ start_program(const VrSysroot *root, const char *const *argv, int share, GError 
     worker->pidfd = vr_spawn_pidfd(pid);
     worker->start_time = vr_process_start_time(root, pid);
     worker->received = g_string_new(NULL);
+    worker->passed = -1;
     return worker;
 }
 
@@ -165,6 +167,7 @@ vr_worker_stop(VrWorker *worker)
         wait_for_end(worker, STOP_TIMEOUT_MS);
     }
     vr_fd_clear(&worker->pidfd);
+    vr_fd_clear(&worker->passed);
     g_string_free(worker->received, TRUE);
     g_free(worker);
 }
@@ -233,6 +236,48 @@ send_all(const VrWorker *worker, const char *text, Patience *patience, GError **
     return true;
 }
 
+/* Only the last one counts; none is left open. */
+static void
+keep_passed(VrWorker *worker, struct msghdr *message)
+{
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+            header->cmsg_len == CMSG_LEN(sizeof(int))) {
+            vr_fd_clear(&worker->passed);
+            memcpy(&worker->passed, CMSG_DATA(header), sizeof(int));
+        }
+    }
+}
+
+/* recv(2), and any descriptor with it. There is room for one only: the kernel closes the others. */
+static ssize_t
+receive_some(VrWorker *worker, char *buffer, size_t size)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec vector = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    ssize_t count = recvmsg(worker->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (count > 0) {
+        keep_passed(worker, &message);
+    }
+    return count;
+}
+
+int
+vr_worker_take_fd(VrWorker *worker)
+{
+    return vr_fd_steal(&worker->passed);
+}
+
 /* The next whole line, without its newline. Owned; NULL with an error. */
 static char *
 receive_line(VrWorker *worker, Patience *patience, GError **error)
@@ -246,7 +291,7 @@ receive_line(VrWorker *worker, Patience *patience, GError **error)
             g_string_erase(worker->received, 0, length + 1);
             return line;
         }
-        ssize_t count = recv(worker->socket, buffer, sizeof buffer, MSG_DONTWAIT);
+        ssize_t count = receive_some(worker, buffer, sizeof buffer);
         if (count == 0 || (count < 0 && errno == ECONNRESET)) {
             died(worker, error);
             return NULL;

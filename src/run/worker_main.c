@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LINE_LIMIT (4 * 1024 * 1024)
@@ -68,15 +69,39 @@ let_go_of_standard_error(void)
 #endif
 }
 
-static bool
-write_all(int fd, const char *text)
+/* The descriptor goes with the first byte (unix(7), SCM_RIGHTS). */
+static ssize_t
+send_first(int output, const char *text, size_t length, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec vector = {.iov_base = (char *) text, .iov_len = length};
+    struct msghdr message = {
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    return sendmsg(output, &message, MSG_NOSIGNAL);
+}
+
+bool
+vr_worker_send(int output, const char *text, int fd)
 {
     size_t left = strlen(text);
     while (left > 0) {
-        ssize_t count = write(fd, text, left);
+        ssize_t count = fd >= 0 ? send_first(output, text, left, fd) : write(output, text, left);
         if (count < 0 && errno != EINTR) {
             return false;
         }
+        fd = count > 0 ? -1 : fd;
         text += MAX(count, 0);
         left -= (size_t) MAX(count, 0);
     }
@@ -87,9 +112,11 @@ static bool
 answer_line(VrWorkerService *service, const char *line, int output)
 {
     g_autoptr(JsonObject) request = vr_worker_parse(line);
+    service->has_fd = false;
     g_autoptr(JsonObject) answer = vr_worker_serve(service, request);
     g_autofree char *text = vr_worker_line(answer);
-    return write_all(output, text);
+    vr_autofd int passed = service->has_fd ? service->fd : -1;
+    return vr_worker_send(output, text, passed);
 }
 
 /* Serve every whole line in the buffer. False when the supervisor is gone. */

@@ -40,6 +40,8 @@ JsonObject *vr_worker_call_watched(VrWorker *worker, JsonObject *request, unsign
 typedef struct {
     VrSysroot *root;
     VrHypervisor *hypervisor; /* NULL: not connected */
+    bool has_fd;              /* the answer brings a descriptor; it is closed once sent */
+    int fd;
 } VrWorkerService;
 
 /* The answer to a request, whatever it says. */
@@ -59,6 +61,17 @@ bool vr_worker_serve_scan(VrWorkerService *service, JsonObject *request, JsonObj
 bool vr_worker_serve_group(VrWorkerService *service, JsonObject *request, JsonObject *answer,
                            GError **error);
 VrScout *vr_scout_new_with(VrSysroot *root, const char *const *argv);
+
+/* The verb "inhibit" (inhibitor.c), and the call of it: a descriptor, or -1. */
+bool vr_worker_serve_inhibit(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                             GError **error);
+int vr_worker_ask_inhibitor(VrWorker *worker, const char *profile, GError **error);
+
+/* The descriptor that came with the last answer, now the caller's; -1: none. */
+int vr_worker_take_fd(VrWorker *worker);
+
+/* A whole line to the other side, and with it a descriptor (-1: none). False: nobody listens. */
+bool vr_worker_send(int output, const char *text, int fd);
 
 /* Requests for the verbs of worker_verbs.c. `binding` NULL: a step without a device. */
 JsonObject *vr_worker_request(const char *verb);

@@ -293,6 +293,7 @@ static const struct {
     {"nodes", false, vr_worker_serve_nodes},
     {"scan", false, vr_worker_serve_scan},
     {"group", false, vr_worker_serve_group},
+    {"inhibit", false, vr_worker_serve_inhibit},
     {"open", false, open_hypervisor},
     {"start", true, start},
     {"state", true, state},

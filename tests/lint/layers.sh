@@ -72,6 +72,7 @@ forbid "libxml2 is for domain_xml*.c" '#include <libxml/' \
 # --- one door to each library -----------------------------------------------
 
 forbid "libvirt is for src/run/hypervisor*.c" '#include <libvirt/' $(sources src '/run/hypervisor[a-z_]*\.[ch]$')
+forbid "libsystemd is for src/run/inhibitor.c" '#include <systemd/' $(sources src 'src/run/inhibitor\.c$')
 forbid "libpci is for src/host/" '#include <pci/' $(sources src 'src/host/')
 forbid "libkmod is for src/host/modules.c" '#include <libkmod' $(sources src 'src/host/modules\.c$')
 forbid "libudev is for src/host/" '#include <libudev' $(sources src 'src/host/')

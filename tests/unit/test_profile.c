@@ -402,7 +402,7 @@ test_one_mistake_each(void)
         {"[session]\ngovernor=ondemand\n", "performance"},
         {"[session]\nalive=agent\n", "does not build"},
         {"[session]\nalive-timeout=90s\n", "does not build"},
-        {"[session]\non-host-sleep=block\n", "does not build"},
+        {"[session]\non-host-sleep=stop\n", "does not build"},
         {"[session]\nuntrusted-guest=yes\n", "does not build"},
         {"[audio]\nbackend=pipewire\n", "does not build"},
         {"[share data]\npath=/srv\n", "does not build"},

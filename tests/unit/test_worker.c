@@ -6,11 +6,13 @@
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
+#include <vmrun/inhibitor.h>
 #include <vmrun/lock.h>
 #include <vmrun/pci_capabilities.h>
 #include <vmrun/process.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -371,6 +373,45 @@ test_stuck_device_of_the_journal_is_not_touched(void)
 
 /* --- the other end -----------------------------------------------------------------------------*/
 
+/* What came is ours alone: a pipe's write end, that no program of ours inherits. */
+static void
+test_a_descriptor_comes_with_the_answer(void)
+{
+    Host host = host_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrWorker) worker = start(&host, "passes");
+    int fd = vr_worker_ask_inhibitor(worker, "gaming", &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(fd, >, STDERR_FILENO);
+    g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+    g_assert_cmpint(fcntl(fd, F_GETFL) & O_ACCMODE, ==, O_WRONLY);
+    g_assert_cmpint(vr_worker_take_fd(worker), ==, -1);
+    close(fd);
+    g_autoptr(VrWorker) poor = start(&host, "passes-none");
+    g_assert_cmpint(vr_worker_ask_inhibitor(poor, "gaming", &error), ==, -1);
+    g_assert_error(error, VR_ERROR, VR_ERROR_FAILED);
+    host_clear(&host);
+}
+
+/* Nobody asks a logind that does not run; and where there is no D-Bus the worker says so. */
+static void
+test_no_logind_is_an_error_in_words(void)
+{
+    Host host = host_new();
+    g_autoptr(GError) error = NULL;
+    g_assert_cmpint(vr_inhibitor_take(host.root, "gaming", &error), ==, -1);
+    g_assert_error(error, VR_ERROR, VR_ERROR_UNREACHABLE);
+    g_clear_error(&error);
+    g_setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", TRUE);
+    VrWorkerService service = {.root = host.root};
+    g_autoptr(JsonObject) request = vr_worker_request("inhibit");
+    g_autoptr(JsonObject) answer = vr_worker_serve(&service, request);
+    g_assert_false(json_object_get_boolean_member(answer, "ok"));
+    g_assert_cmpint(json_object_get_int_member(answer, "code"), ==, VR_ERROR_UNREACHABLE);
+    g_assert_false(service.has_fd);
+    host_clear(&host);
+}
+
 static int
 count_open(void)
 {
@@ -379,6 +420,18 @@ count_open(void)
         open += lseek(fd, 0, SEEK_CUR) >= 0 || errno != EBADF;
     }
     return open;
+}
+
+/* Answers with the write end of a pipe (kind "passes"), or without ("passes-none"). */
+static int
+pass_descriptor(const char *kind)
+{
+    int ends[2];
+    if (pipe(ends) != 0) {
+        return 1;
+    }
+    int passed = strcmp(kind, "passes") == 0 ? ends[1] : -1;
+    return vr_worker_send(STDOUT_FILENO, "{\"ok\":true}\n", passed) ? 0 : 1;
 }
 
 static int
@@ -396,6 +449,9 @@ misbehave(const char *kind)
     }
     if (read(STDIN_FILENO, buffer, sizeof buffer) <= 0 || strcmp(kind, "dies") == 0) {
         raise(SIGKILL);
+    }
+    if (g_str_has_prefix(kind, "passes")) {
+        return pass_descriptor(kind);
     }
     text = strcmp(kind, "counts") == 0
                ? g_strdup_printf("{\"ok\":true,\"open\":%d}\n", count_open())
@@ -438,6 +494,9 @@ main(int argc, char **argv)
     g_test_add_func("/worker/works-until-its-end-whatever-becomes-of-us",
                     test_works_until_its_end_whatever_becomes_of_us);
     g_test_add_func("/worker/slow-answers-are-told-once", test_slow_answers_are_told_once);
+    g_test_add_func("/worker/a-descriptor-comes-with-the-answer",
+                    test_a_descriptor_comes_with_the_answer);
+    g_test_add_func("/worker/no-logind-is-an-error-in-words", test_no_logind_is_an_error_in_words);
     g_test_add_func("/mover/failures-are-told", test_failures_are_told);
     g_test_add_func("/mover/stuck-device-of-the-journal-is-not-touched",
                     test_stuck_device_of_the_journal_is_not_touched);
