@@ -48,7 +48,7 @@ HOST_SOURCES = $(addprefix src/host/, accounts.c cmdline.c cpu_topology.c disk_f
 	host_state_text.c identity.c image_header.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
 	network.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
 	process_scan.c profile_files.c storage.c virtualisation.c)
-PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c checks_functions.c \
+PLAN_SOURCES = $(addprefix src/plan/, alive.c checks.c checks_boot.c checks_disks.c checks_functions.c \
 	checks_gpu.c checks_guest.c checks_holders.c checks_iommu.c checks_memory.c checks_paths.c \
 	cpu_placement.c \
 	device_choice.c device_problems.c domain_devices.c domain_xml.c domain_xml_read.c fingerprint.c \
@@ -56,7 +56,7 @@ PLAN_SOURCES = $(addprefix src/plan/, checks.c checks_boot.c checks_disks.c chec
 	profile_sections.c profile_values.c report.c restore.c)
 RUN_SOURCES = $(addprefix src/run/, apply.c changes.c claims.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
 	identity_store.c inhibitor.c inspect.c journal.c lock.c mover.c preparation.c recovery.c scout.c session.c \
-	session_back.c session_guest.c session_kept.c session_take.c shared.c status.c step.c unit.c worker.c worker_capabilities.c \
+	session_alive.c session_back.c session_guest.c session_kept.c session_take.c shared.c status.c step.c unit.c worker.c worker_capabilities.c \
 	worker_look.c worker_main.c worker_verbs.c)
 CLI_SOURCES = $(addprefix src/cli/, cmd_changes.c cmd_doctor.c cmd_gpus.c cmd_plan.c cmd_restore.c cmd_run.c \
 	cmd_show.c cmd_status.c cmd_topology.c cmd_who.c cmd_xml.c commands.c main.c print.c \

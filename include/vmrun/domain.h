@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <vmrun/alive.h>
 #include <vmrun/hypervisor.h>
 #include <vmrun/sysroot.h>
 
@@ -42,6 +43,10 @@ bool vr_domain_start(VrDomain *domain, const char *xml, unsigned timeout_ms, int
                      GError **error);
 
 bool vr_domain_state(VrDomain *domain, VrDomainState *out_state, int *out_pid, GError **error);
+
+/* What the guest's agent does when it is asked; up to 5 s long if it is silent. */
+bool vr_domain_agent(VrDomain *domain, VrAgentSeen *out_seen, GError **error);
+
 bool vr_domain_shutdown(VrDomain *domain, GError **error);
 bool vr_domain_destroy(VrDomain *domain, GError **error);
 

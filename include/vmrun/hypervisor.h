@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <vmrun/alive.h>
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +44,10 @@ bool vr_hypervisor_start(VrHypervisor *hypervisor, const char *xml, const char *
 
 bool vr_hypervisor_state(VrHypervisor *hypervisor, const char *uuid, VrDomainState *out_state,
                          int *out_qemu_pid, GError **error);
+
+/* Ask the guest's agent for the time, for up to 5 s. */
+bool vr_hypervisor_agent(VrHypervisor *hypervisor, const char *uuid, VrAgentSeen *out_seen,
+                         GError **error);
 
 /* Ask the guest to shut down: agent if it answers, else ACPI. Returns at once. */
 bool vr_hypervisor_shutdown(VrHypervisor *hypervisor, const char *uuid, GError **error);

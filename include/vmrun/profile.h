@@ -118,6 +118,8 @@ typedef struct {
     GPtrArray *stop_units; /* owned strings */
     VrAfterStop after_stop;
     VrGovernor governor;
+    bool alive_agent; /* alive=agent */
+    unsigned alive_timeout_s;
 
     GPtrArray *values; /* VrProfileValue: every key that has an effect, in the order of the table */
     char *digest;      /* SHA-256 over the effective values: names this very configuration */

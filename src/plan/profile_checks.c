@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { INTERFACE_LIMIT = 15 }; /* IFNAMSIZ without the NUL */
+enum {
+    INTERFACE_LIMIT = 15, /* IFNAMSIZ without the NUL */
+    ALIVE_SECONDS_LEAST = 30,
+};
 
 static void
 complain(VrMistakes *mistakes, const VrSection *section, const VrSetting *setting,
@@ -273,6 +276,19 @@ check_network(const VrSection *network, bool has_gap, VrMistakes *mistakes)
     }
 }
 
+/* The agent is asked every ten seconds while it is silent: fewer questions prove nothing. */
+static void
+check_session(const VrSection *section, VrMistakes *mistakes)
+{
+    const VrSetting *timeout = valid_setting(section, "alive-timeout");
+    unsigned seconds = 0;
+
+    if (timeout != NULL && vr_value_seconds(timeout->value, &seconds) &&
+        seconds < ALIVE_SECONDS_LEAST) {
+        complain(mistakes, section, timeout, "is too short: a busy guest may be silent for 30 s");
+    }
+}
+
 static void
 check_section(const VrSection *section, bool has_gap, VrMistakes *mistakes)
 {
@@ -290,6 +306,9 @@ check_section(const VrSection *section, bool has_gap, VrMistakes *mistakes)
     }
     if (vr_section_is(section, "gpu")) {
         check_functions(section, mistakes);
+    }
+    if (vr_section_is(section, "session")) {
+        check_session(section, mistakes);
     }
     if (vr_section_is(section, "network")) {
         check_network(section, has_gap, mistakes);

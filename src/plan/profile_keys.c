@@ -169,6 +169,13 @@ static const VrProfileKey keys[] = {
                       "the session."},
     {"session", "alive-timeout", VR_VALUE_SECONDS, .default_value = "5min",
      .documentation = "How long the agent may be silent."},
+    {"session", "governor", VR_VALUE_CHOICE, .choices = "performance|keep", .default_value = "keep",
+     .neutral = "keep", .documentation = "CPU frequency governor while the guest runs."},
+    {"session", "alive", VR_VALUE_CHOICE, BUILT, .choices = "none|agent", .default_value = "none",
+     .documentation = "agent: a guest whose agent has answered since it booted and then falls "
+                      "silent is powered off; none: nothing is guessed."},
+    {"session", "alive-timeout", VR_VALUE_SECONDS, BUILT, .default_value = "5min",
+     .documentation = "How long the agent may be silent; at least 30 seconds."},
     {"session", "untrusted-guest", VR_VALUE_YES_NO, .default_value = "no", .neutral = "no",
      .documentation = "Take extra care with the card after a guest that may have changed its "
                       "firmware."},

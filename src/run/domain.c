@@ -264,6 +264,18 @@ vr_domain_state(VrDomain *domain, VrDomainState *out_state, int *out_pid, GError
 }
 
 bool
+vr_domain_agent(VrDomain *domain, VrAgentSeen *out_seen, GError **error)
+{
+    g_autoptr(JsonObject) answer = ask(domain, "agent", ASK_TIMEOUT_MS, error);
+    if (answer == NULL) {
+        return false;
+    }
+    *out_seen =
+        vr_agent_seen_from_name(json_object_get_string_member_with_default(answer, "agent", NULL));
+    return true;
+}
+
+bool
 vr_domain_shutdown(VrDomain *domain, GError **error)
 {
     g_autoptr(JsonObject) answer = ask(domain, "shutdown", ASK_TIMEOUT_MS, error);

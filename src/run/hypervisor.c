@@ -339,6 +339,59 @@ agent_is_connected(VrHypervisor *hypervisor, virDomainPtr domain)
     return connected;
 }
 
+/*
+ * libvirt says "not responding" of an agent that lets the time pass, but also where it has itself
+ * lost the channel and will not use it again (qemu_domain.c, qemuDomainAgentAvailable). That is no
+ * silence of the guest's. Its messages are not translated here: the worker runs in the locale C.
+ */
+static bool
+last_error_is_silence(VrHypervisor *hypervisor)
+{
+    const virError *cause = hypervisor->libvirt.virGetLastError();
+
+    return last_error_is(hypervisor, VIR_ERR_AGENT_UNRESPONSIVE) &&
+           (cause->message == NULL || strstr(cause->message, "due to an error") == NULL);
+}
+
+/* The channel is looked at before and after: a guest that boots closes its end of it. */
+static VrAgentSeen
+ask_agent(VrHypervisor *hypervisor, virDomainPtr domain)
+{
+    long long seconds = 0;
+    unsigned nanoseconds = 0;
+
+    if (!agent_is_connected(hypervisor, domain)) {
+        return VR_AGENT_CLOSED;
+    }
+    hypervisor->libvirt.virDomainAgentSetResponseTimeout(domain, AGENT_TIMEOUT_S, 0);
+    if (hypervisor->libvirt.virDomainGetTime(domain, &seconds, &nanoseconds, 0) == 0) {
+        return VR_AGENT_ANSWERS;
+    }
+    if (!last_error_is_silence(hypervisor)) {
+        return VR_AGENT_UNKNOWN;
+    }
+    return agent_is_connected(hypervisor, domain) ? VR_AGENT_SILENT : VR_AGENT_CLOSED;
+}
+
+bool
+vr_hypervisor_agent(VrHypervisor *hypervisor, const char *uuid, VrAgentSeen *out_seen,
+                    GError **error)
+{
+    GError *cause = NULL;
+    virDomainPtr domain = find_our_domain(hypervisor, uuid, &cause);
+
+    if (cause != NULL) {
+        g_propagate_error(error, cause);
+        return false;
+    }
+    *out_seen = domain != NULL ? ask_agent(hypervisor, domain) : VR_AGENT_UNKNOWN;
+    if (domain != NULL) {
+        hypervisor->libvirt.virDomainFree(domain);
+    }
+    hypervisor->libvirt.virResetLastError();
+    return true;
+}
+
 static bool
 shut_down_by(VrHypervisor *hypervisor, virDomainPtr domain, unsigned how)
 {

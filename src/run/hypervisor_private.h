@@ -23,6 +23,7 @@
     X(virDomainGetMetadata)                                                                        \
     X(virDomainGetName)                                                                            \
     X(virDomainGetState)                                                                           \
+    X(virDomainGetTime)                                                                            \
     X(virDomainGetUUIDString)                                                                      \
     X(virDomainGetXMLDesc)                                                                         \
     X(virDomainIsActive)                                                                           \

@@ -19,9 +19,6 @@
 
 /* Right before the start the group is free unless somebody took it this very moment. */
 #define GROUP_FREE_MS 2000
-/* libvirt is asked once a minute: a paused guest, or one that is off while its QEMU stays, shows
- * only there. */
-#define ASK_INTERVAL_MS 60000
 /* How long libvirt may take to write down why the domain ended. */
 #define REASON_TIMEOUT_MS 5000
 /* Everything behind the guest's shutdown: the deadlines of the steps back. */
@@ -186,6 +183,27 @@ power_off(VrSession *session)
     return done;
 }
 
+/* And then its QEMU must end. */
+static void
+power_off_for_good(VrSession *session)
+{
+    session->powered_off = power_off(session);
+    session->shutdown_deadline = g_get_monotonic_time() + (int64_t) END_TIMEOUT_MS * 1000;
+}
+
+/* A power-off that libvirt could not do is tried again with the next question. */
+static void
+end_dead_guest(VrSession *session)
+{
+    vr_session_say(session, VR_STAGE_FAILED, "the guest hangs: its agent was silent for %u s",
+                   session->profile->alive_timeout_s);
+    power_off_for_good(session);
+    session->dead = session->powered_off;
+    if (!session->dead) {
+        session->shutdown_deadline = 0;
+    }
+}
+
 static void
 handle_stop_request(VrSession *session)
 {
@@ -236,10 +254,9 @@ handle_shutdown_deadline(VrSession *session)
         return;
     }
     if (session->force_at_deadline || vr_host_is_stopping(session->root)) {
-        session->powered_off = power_off(session);
+        power_off_for_good(session);
         session->stop_failed = !session->powered_off;
         session->detached = session->stop_failed;
-        session->shutdown_deadline = g_get_monotonic_time() + (int64_t) END_TIMEOUT_MS * 1000;
         return;
     }
     session->detached = session->finishing;
@@ -252,6 +269,8 @@ handle_shutdown_deadline(VrSession *session)
 }
 
 /*
+ * Once a minute: a paused guest, or one that is off while its QEMU stays, shows only there.
+ *
  * QEMU is started with -no-shutdown: if libvirt missed the guest's power-off, its process stays.
  * And a guest that was paused by an error of a device or a full disk looks alive from here.
  */
@@ -268,6 +287,8 @@ ask_libvirt(VrSession *session)
         power_off(session);
     } else if (state == VR_DOMAIN_PAUSED) {
         vr_session_say(session, VR_STAGE_WARNING, "the guest is paused; libvirt's log says why");
+    } else if (state == VR_DOMAIN_RUNNING && vr_session_is_dead(session)) {
+        end_dead_guest(session);
     }
     vr_domain_rest(session->domain);
 }
@@ -287,7 +308,7 @@ next_timeout_ms(const VrSession *session, int64_t next_ask)
 static void
 wait_for_end(VrSession *session)
 {
-    int64_t next_ask = g_get_monotonic_time() + (int64_t) ASK_INTERVAL_MS * 1000;
+    int64_t next_ask = vr_session_next_ask(session);
     while (!session->detached) {
         struct pollfd wait[] = {
             {.fd = session->qemu_pidfd, .events = POLLIN},
@@ -306,7 +327,7 @@ wait_for_end(VrSession *session)
         }
         if (now >= next_ask) {
             ask_libvirt(session);
-            next_ask = g_get_monotonic_time() + (int64_t) ASK_INTERVAL_MS * 1000;
+            next_ask = vr_session_next_ask(session);
         }
     }
 }
@@ -329,6 +350,12 @@ static bool
 judge_end(const VrSession *session, GError **error)
 {
     g_autofree char *reason = wait_for_reason(session);
+    if (session->dead) {
+        return vr_error_set(error, VR_ERROR_FAILED,
+                            "the guest of '%s' stopped answering and was powered off: its agent "
+                            "was silent for %u s (alive=agent)",
+                            session->profile->name, session->profile->alive_timeout_s);
+    }
     if (g_strcmp0(reason, "shutdown") == 0 || g_strcmp0(reason, "destroyed") == 0) {
         vr_session_say(session, VR_STAGE_DONE, "guest is off");
         return true;

@@ -3,6 +3,7 @@
  * session_back.c. */
 #pragma once
 
+#include <vmrun/alive.h>
 #include <vmrun/domain.h>
 #include <vmrun/domain_xml.h>
 #include <vmrun/journal.h>
@@ -39,6 +40,8 @@ typedef struct {
     bool detached;    /* the guest is left running: nothing is given back */
     bool stop_failed; /* it was to be powered off, and libvirt could not */
     bool powered_off; /* at the deadline; what is waited for now is QEMU's end */
+    VrAlive alive;    /* with alive=agent */
+    bool dead;        /* its agent fell silent, so it was powered off */
     bool cancelled;   /* somebody asked to stop before the guest ran: that is no failure */
 } VrSession;
 
@@ -80,6 +83,14 @@ bool vr_session_block_signals(VrSession *session, GError **error);
  * with an error, and `cancelled` set: go no further, give everything back.
  */
 bool vr_session_may_go_on(VrSession *session, GError **error);
+
+/* session_alive.c: a guest that hangs */
+
+/* Ask its agent, with alive=agent: has it been silent for too long? */
+bool vr_session_is_dead(VrSession *session);
+
+/* When libvirt, and the agent, are to be asked again: monotonic, microseconds. */
+int64_t vr_session_next_ask(const VrSession *session);
 
 /* session_back.c: give back */
 

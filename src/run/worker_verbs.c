@@ -226,6 +226,18 @@ state(VrWorkerService *service, JsonObject *request, JsonObject *answer, GError 
 }
 
 static bool
+agent(VrWorkerService *service, JsonObject *request, JsonObject *answer, GError **error)
+{
+    const char *uuid = need_text(request, "uuid", error);
+    VrAgentSeen seen = VR_AGENT_UNKNOWN;
+    if (uuid == NULL || !vr_hypervisor_agent(service->hypervisor, uuid, &seen, error)) {
+        return false;
+    }
+    set_text(answer, "agent", vr_agent_seen_name(seen));
+    return true;
+}
+
+static bool
 shut_down(VrWorkerService *service, JsonObject *request, JsonObject *answer, GError **error)
 {
     const char *uuid = need_text(request, "uuid", error);
@@ -297,6 +309,7 @@ static const struct {
     {"open", false, open_hypervisor},
     {"start", true, start},
     {"state", true, state},
+    {"agent", true, agent},
     {"shutdown", true, shut_down},
     {"destroy", true, destroy},
     {"name-taken", true, name_taken},
