@@ -137,7 +137,7 @@ vr_inhibitor_take(const VrSysroot *root, const char *profile, GError **error)
         vr_error_set(error, VR_ERROR_UNREACHABLE, "systemd-logind does not run");
         return -1;
     }
-    g_autoptr(VrWorker) worker = vr_worker_start(root, error);
+    g_autoptr(VrWorker) worker = vr_worker_start(root, NULL, error);
     int fd = worker != NULL ? vr_worker_ask_inhibitor(worker, profile, error) : -1;
     if (worker != NULL && fd < 0) {
         vr_worker_abandon(worker, true); /* it is inside D-Bus at most */
