@@ -138,7 +138,9 @@ char *
 vr_binding_obstacle(const VrBinding *now, const VrBinding *wanted, bool back)
 {
     if (now == NULL || !now->present) {
-        return g_strdup("is not there any more");
+        return g_strdup(back ? "is not there any more (if it was taken out for good, the next "
+                               "restart of the computer ends this)"
+                             : "is not there any more");
     }
     if (now->vendor != wanted->vendor || now->device != wanted->device) {
         return g_strdup_printf("is another device now: %04x:%04x, it was %04x:%04x", now->vendor,

@@ -1,0 +1,106 @@
+#!/bin/bash
+# The host changes under a session: vfio-pci claims the card by its module option, a host module is unloaded meanwhile, the card is taken out
+# of the computer, on the host and in a guest's hands.
+# machine: card
+# init: shell
+# deadline: 600
+. "$EMULATED_HOST_LIB"
+. "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
+install_vmrun
+virtlogd -d
+libvirtd -d
+disk=$(guest_disk stay guest)
+profile gaming '[gpu]' 'device=auto'
+mapfile -t functions < <(card_functions)
+card=${functions[0]} sound=${functions[1]}
+pci_snapshot "$eh_work/before"
+ids_cases=2 module_cases=2
+
+# in_case SUITE FUNCTION: a case passes if nothing in it failed.
+in_case() {
+	local before=$eh_failed
+	note "$1: $2"
+	"$2"
+	[ "$eh_failed" -gt "$before" ] || echo pass >>"$eh_work/$1.passed"
+}
+
+# suite NAME CASES
+suite() {
+	local passed
+	passed=$(grep -c pass "$eh_work/$1.passed")
+	echo "suite: $1 cases=$2 pass=$passed fail=$(($2 - passed))"
+	equal "cases of $1 that passed" "$2" "$passed"
+}
+
+host_is_as_before() {
+	pci_snapshot "$eh_work/after"
+	assert_same_snapshot "${1:-$eh_work/before}" "$eh_work/after"
+	check 'nothing is on record' test ! -e /var/lib/vmrun/journal/gaming.conf
+}
+
+start_and_stop() {
+	start_in_background gaming
+	wait_for_state gaming running 200
+	[ $# -eq 0 ] || "$@"
+	run_vmrun stop gaming --force --timeout 1
+	equal 'stop' 0 "$status"
+	end_of_supervisor
+}
+
+# --- vfio-pci ids= -------------------------------------------------------------
+
+# The option says that the card is vfio-pci's, but host drivers were there first, as on a computer whose initrd has them.
+ids_on_host_driver() {
+	start_and_stop
+	host_is_as_before
+}
+
+# The option had its way at boot: on vfio-pci before, with no override, and on vfio-pci afterwards.
+ids_on_vfio() {
+	local address driver
+	for address in "${functions[@]}"; do
+		driver=$(pci_driver "$address")
+		echo "$address" >"/sys/bus/pci/drivers/$driver/unbind"
+		echo "$address" >/sys/bus/pci/drivers/vfio-pci/bind
+		equal "$address by its id" vfio-pci "$(pci_driver "$address")"
+	done
+	pci_snapshot "$eh_work/claimed"
+	start_and_stop
+	host_is_as_before "$eh_work/claimed"
+	for address in "${functions[@]}"; do
+		echo "$address" >/sys/bus/pci/drivers/vfio-pci/unbind
+		echo "$address" >"/sys/bus/pci/drivers/$(sed -n "s/^$address driver //p" "$eh_work/before")/bind"
+	done
+	host_is_as_before
+}
+
+# --- host modules ----------------------------------------------------------------
+
+unload() {
+	rmmod "$@"
+	equal "unloading $*" 0 $?
+}
+
+sound_module_unloaded() {
+	start_and_stop unload snd_hda_intel
+	host_is_as_before
+}
+
+both_modules_unloaded() {
+	local module
+	module=$(basename "$(readlink "/sys/bus/pci/drivers/$(sed -n "s/^$card driver //p" "$eh_work/before")/module")")
+	start_and_stop unload snd_hda_intel "$module"
+	host_is_as_before
+}
+
+ids=$(for address in "${functions[@]}"; do sed 's/0x//' "/sys/bus/pci/devices/$address"/{vendor,device} | paste -sd :; done | paste -sd ,)
+echo "options vfio-pci ids=$ids" >/etc/modprobe.d/vfio.conf
+in_case ids ids_on_host_driver
+in_case ids ids_on_vfio
+suite ids $ids_cases
+rm /etc/modprobe.d/vfio.conf
+rmmod vfio-pci
+in_case module-unloaded sound_module_unloaded
+in_case module-unloaded both_modules_unloaded
+suite module-unloaded $module_cases
+finish
