@@ -163,14 +163,6 @@ static const VrProfileKey keys[] = {
      .default_value = "keep",
      .documentation = "CPU frequency governor while the guest runs: performance, on all processors "
                       "that have it; or keep, as it is."},
-    {"session", "alive", VR_VALUE_CHOICE, .choices = "none|agent", .default_value = "none",
-     .neutral = "none",
-     .documentation = "agent: a guest agent that has answered once and then stops answering ends "
-                      "the session."},
-    {"session", "alive-timeout", VR_VALUE_SECONDS, .default_value = "5min",
-     .documentation = "How long the agent may be silent."},
-    {"session", "governor", VR_VALUE_CHOICE, .choices = "performance|keep", .default_value = "keep",
-     .neutral = "keep", .documentation = "CPU frequency governor while the guest runs."},
     {"session", "alive", VR_VALUE_CHOICE, BUILT, .choices = "none|agent", .default_value = "none",
      .documentation = "agent: a guest whose agent has answered since it booted and then falls "
                       "silent is powered off; none: nothing is guessed."},
