@@ -66,6 +66,12 @@ typedef struct {
     bool critical;        /* mounted disk, swap, default route, last keyboard */
 } VrDeviceUse;
 
+/* One "key = value" of a qemu.conf of libvirt's; a list has several values, or none. */
+typedef struct {
+    char *file, *key, **values;
+    unsigned line;
+} VrQemuSetting;
+
 typedef struct _VrPciNames VrPciNames;
 
 typedef struct {
@@ -118,6 +124,9 @@ typedef struct {
     bool ovmf, ovmf_secure; /* a firmware descriptor with the feature is there */
     bool swtpm, libvirt_system_socket;
     char *libvirt_socket_path;
+    GPtrArray *qemu_settings;   /* VrQemuSetting: of libvirtd's file and of the embedded drivers' */
+    char *qemu_conf_error;      /* one of the files could not be read, NULL */
+    GPtrArray *open_vfio_nodes; /* strings: "/dev/vfio/13: mode 0666, group 0" */
 
     /* VR_FACTS_STORAGE, VR_FACTS_NETWORK */
     GPtrArray *uses;       /* VrDeviceUse */

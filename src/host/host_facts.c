@@ -115,11 +115,14 @@ vr_host_facts_free(VrHostFacts *facts)
     g_ptr_array_unref(facts->mounted);
     g_ptr_array_unref(facts->bridges);
     g_ptr_array_unref(facts->interfaces);
+    g_clear_pointer(&facts->qemu_settings, g_ptr_array_unref);
+    g_clear_pointer(&facts->open_vfio_nodes, g_ptr_array_unref);
     char *const texts[] = {
         facts->functions_error, facts->kernel_release, facts->vfio_pci_ids,
         facts->boot_id,         facts->computer,       facts->bios_version,
         facts->bios_date,       facts->cpu_model,      facts->kvm_evidence,
         facts->qemu_user,       facts->qemu_binary,    facts->libvirt_socket_path,
+        facts->qemu_conf_error,
     };
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
         g_free(texts[i]);

@@ -37,6 +37,9 @@ void vr_ovmf_load(VrHostFacts *facts);
 /* kvm, kvm_usable, kvm_evidence, qemu_user. */
 void vr_kvm_access_load(VrHostFacts *facts);
 
+/* Fills in qemu_settings and open_vfio_nodes. */
+void vr_qemu_conf_load(VrHostFacts *facts);
+
 /* Adds to uses and mounted: file systems, swap, disks. */
 void vr_storage_load(VrHostFacts *facts);
 

@@ -30,5 +30,6 @@ vr_virtualisation_load(VrHostFacts *facts)
     facts->libvirt_socket_path = g_strdup(first_of(facts->root, sockets));
     facts->libvirt_system_socket = facts->libvirt_socket_path != NULL;
     vr_kvm_access_load(facts);
+    vr_qemu_conf_load(facts);
     vr_ovmf_load(facts);
 }

@@ -49,6 +49,9 @@ VrCheckFunction vr_check_hidden_kvm;
 VrCheckFunction vr_check_network_source;
 VrCheckFunction vr_check_network_reach;
 
+/* checks_confinement.c */
+VrCheckFunction vr_check_qemu_confinement;
+
 /* checks_disks.c */
 VrCheckFunction vr_check_disks;
 

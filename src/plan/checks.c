@@ -19,6 +19,7 @@ static const VrCheck checks[] = {
     {"secure-firmware", "Secure Boot for guests", false, vr_check_secure_firmware},
     {"tpm-emulator", "TPM for guests", false, vr_check_tpm_emulator},
     {"libvirt", "libvirt", false, vr_check_libvirt},
+    {"qemu-confinement", "Confinement of QEMU", false, vr_check_qemu_confinement},
     {"graphics-cards", "Graphics cards", false, vr_check_graphics_cards},
     {"card-left-on-vfio", "Cards on vfio-pci", false, vr_check_card_left_on_vfio},
     {"cpus", "Processors", false, vr_check_cpus},

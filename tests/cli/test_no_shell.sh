@@ -57,7 +57,7 @@ if is_clean; then not_ok 'a shell, and a program of the caller, would be seen'; 
 equal 'the program of the caller was there to be found' "$tree/impostor.systemctl" "$(ls "$tree"/impostor.*)"
 rm -f "$tree"/impostor.*
 commands=(help --version gpus doctor 'doctor gaming' plan\ gaming 'plan gaming --json' 'xml gaming' 'show gaming' 'show gaming --origin' list
-	status 'status gaming' topology 'who 01:00.0' 'who auto' 'restore --dry-run' 'restore' 'restore --all' 'restore old' 'run gaming --dry-run'
+	status 'status gaming' topology 'who 01:00.0' 'who auto' 'changes gaming' 'restore --dry-run' 'restore' 'restore --all' 'restore old' 'run gaming --dry-run'
 	'run gaming --foreground' 'stop gaming' '$(touch gotcha)' '`touch gotcha`')
 for words in "${commands[@]}"; do
 	# shellcheck disable=SC2086

@@ -158,6 +158,8 @@ fill_machine(VrHostFacts *facts)
     facts->ovmf = facts->ovmf_secure = facts->swtpm = true;
     facts->libvirt_system_socket = true;
     facts->libvirt_socket_path = g_strdup("/run/libvirt/libvirt-sock");
+    facts->qemu_settings = g_ptr_array_new();
+    facts->open_vfio_nodes = g_ptr_array_new();
     g_ptr_array_add(facts->bridges, g_strdup("br0"));
 }
 
