@@ -5,6 +5,7 @@
 # the path of -P count). A SIGKILL there means that the call was not carried out. So "before" an event is the event's own call, and "after" it
 # is the next call on the same file: the close() of an attribute, the fsync() of a directory.
 
+NOT_A_KERNEL=/var/lib/libvirt/images/not-a-kernel
 KILL_CALLS=renameat,write,fsync,close
 
 # What must be the same in the end: the bus, the pools of huge pages, libvirt's domains.
@@ -22,8 +23,8 @@ prepare_kills() {
 	disk=$(guest_disk stay guest)
 	profile gaming '[gpu]' 'device=auto'
 	# Fails after everything was taken, within a second: for the way back without a guest.
-	echo 'this is no kernel' >"$eh_work/not-a-kernel"
-	profile broken '[gpu]' 'device=auto' '[boot]' "kernel=$eh_work/not-a-kernel"
+	echo 'this is no kernel' >"$NOT_A_KERNEL"
+	profile broken '[gpu]' 'device=auto' '[boot]' "kernel=$NOT_A_KERNEL"
 	host_snapshot "$eh_work/before"
 }
 

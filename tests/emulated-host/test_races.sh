@@ -140,7 +140,7 @@ race_restore_restore() {
 }
 
 disk=/var/lib/libvirt/images/guest.img
-profile other-broken '[gpu]' 'device=auto' '[boot]' "kernel=$eh_work/not-a-kernel"
+profile other-broken '[gpu]' 'device=auto' '[boot]' "kernel=$NOT_A_KERNEL"
 for kind in race_for_card race_start_restore race_restore_restore; do
 	outcomes=''
 	for round in $(seq "$rounds"); do
