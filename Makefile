@@ -46,7 +46,7 @@ BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sys
 HOST_SOURCES = $(addprefix src/host/, accounts.c cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
 	host_state_text.c identity.c image_header.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
-	network.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
+	network.c option_rom.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
 	process_scan.c profile_files.c qemu_conf.c storage.c virtualisation.c)
 PLAN_SOURCES = $(addprefix src/plan/, alive.c checks.c checks_boot.c checks_confinement.c checks_disks.c checks_functions.c \
 	checks_gpu.c checks_guest.c checks_holders.c checks_iommu.c checks_memory.c checks_paths.c \

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <vmrun/host_facts.h>
+#include <vmrun/option_rom.h>
 #include <vmrun/profile.h>
 
 #include <glib.h>
@@ -32,8 +33,9 @@ typedef struct {
     const char *path; /* lent by the profile */
     bool exists;
     bool is_regular;
-    uint8_t start[2]; /* the first two bytes */
-    char *error;      /* could not be looked at */
+    const VrProfileDevice *section; /* of a ROM, lent: who it is for; NULL otherwise */
+    VrOptionRom *rom;               /* of a ROM that could be read */
+    char *error;                    /* could not be looked at */
 } VrFileFact;
 
 GPtrArray *vr_file_facts_load(const VrHostFacts *facts, const VrProfile *profile);

@@ -16,7 +16,26 @@ file_fact_free(gpointer data)
     VrFileFact *fact = data;
 
     g_free(fact->error);
+    vr_option_rom_free(fact->rom);
     g_free(fact);
+}
+
+/* What is larger is no ROM; the first bytes are enough to say so. */
+#define ROM_LIMIT_BYTES (16 * 1024 * 1024)
+
+static void
+read_rom(int fd, VrFileFact *fact)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = vr_fd_read_all(fd, fact->path, ROM_LIMIT_BYTES, true, &error);
+    gsize size_bytes = 0;
+    const uint8_t *data = bytes != NULL ? g_bytes_get_data(bytes, &size_bytes) : NULL;
+
+    if (bytes == NULL) {
+        fact->error = g_strdup(error->message);
+        return;
+    }
+    fact->rom = vr_option_rom_parse(data, size_bytes);
 }
 
 static void
@@ -35,13 +54,14 @@ look_at(const VrSysroot *root, VrFileFact *fact)
     }
     fact->exists = true;
     fact->is_regular = S_ISREG(found.st_mode);
-    if (fact->is_regular && read(fd, fact->start, sizeof fact->start) < 0) {
-        fact->error = g_strdup_printf("read %s: %s", fact->path, g_strerror(errno));
+    if (fact->is_regular && fact->section != NULL) {
+        read_rom(fd, fact);
     }
 }
 
 static void
-add_file(GPtrArray *files, const VrSysroot *root, const char *key, const char *path)
+add_file(GPtrArray *files, const VrSysroot *root, const char *key, const char *path,
+         const VrProfileDevice *section)
 {
     if (path == NULL) {
         return;
@@ -49,6 +69,7 @@ add_file(GPtrArray *files, const VrSysroot *root, const char *key, const char *p
     VrFileFact *fact = g_new0(VrFileFact, 1);
     fact->key = key;
     fact->path = path;
+    fact->section = section;
     look_at(root, fact);
     g_ptr_array_add(files, fact);
 }
@@ -58,11 +79,11 @@ vr_file_facts_load(const VrHostFacts *facts, const VrProfile *profile)
 {
     GPtrArray *files = g_ptr_array_new_with_free_func(file_fact_free);
 
-    add_file(files, facts->root, "kernel", profile->kernel);
-    add_file(files, facts->root, "initrd", profile->initrd);
+    add_file(files, facts->root, "kernel", profile->kernel, NULL);
+    add_file(files, facts->root, "initrd", profile->initrd, NULL);
     for (guint i = 0; i < profile->devices->len; i++) {
         const VrProfileDevice *device = g_ptr_array_index(profile->devices, i);
-        add_file(files, facts->root, "rom", device->rom);
+        add_file(files, facts->root, "rom", device->rom, device);
     }
     return files;
 }

@@ -124,6 +124,70 @@ vr_check_boot_files(const VrCheckInput *input, VrReport *report)
     }
 }
 
+/* The first function of the first card that the section stands for; NULL: none was chosen. */
+static const VrPciFunction *
+card_of(const VrCheckInput *input, const VrFileFact *file)
+{
+    for (guint i = 0; input->devices != NULL && i < input->devices->len; i++) {
+        const VrChosenDevice *device = g_ptr_array_index(input->devices, i);
+        if (device->section == file->section && device->functions->len > 0) {
+            return g_array_index(device->functions, VrChosenFunction, 0).function;
+        }
+    }
+    return NULL;
+}
+
+static void
+add_no_rom(const VrFileFact *file, VrReport *report)
+{
+    vr_report_add(
+        report, "rom-file", VR_SEVERITY_BLOCKER, VR_REMEDY_PROFILE, g_strdup(file->path),
+        g_strdup("is not the whole ROM of a card"),
+        g_strdup_printf("%s: %s", file->path, file->rom->error),
+        g_strdup("read the card's own ROM again (some tools put a header of theirs before "
+                 "55 aa: cut it off), or remove rom= : most cards need none"));
+}
+
+/* Intel's processor graphics have one ROM for many chips, whose firmware sets the id
+ * (QEMU hw/vfio/pci.c, vfio_pci_load_rom). */
+static void
+add_other_card(const VrFileFact *file, const VrPciFunction *card, VrReport *report)
+{
+    g_autofree char *id = vr_pci_function_id(card);
+    g_autofree char *images = vr_option_rom_describe(file->rom);
+    const VrRomImage *first = g_ptr_array_index(file->rom->images, 0);
+    bool may_be = card->vendor == 0x8086 && first->vendor == 0x8086;
+    vr_report_add(report, "rom-file", may_be ? VR_SEVERITY_WARNING : VR_SEVERITY_BLOCKER,
+                  VR_REMEDY_PROFILE, g_strdup(file->path),
+                  g_strdup(may_be ? "does not name this card, which may be right for processor "
+                                    "graphics of Intel"
+                                  : "is the ROM of another card"),
+                  g_strdup_printf("%s: %s; the card is %s", file->path, images, id),
+                  g_strdup("read the ROM of the card itself, or remove rom= : most cards need "
+                           "none"));
+}
+
+static void
+check_rom(const VrFileFact *file, const VrPciFunction *card, VrReport *report)
+{
+    g_autofree char *images = vr_option_rom_describe(file->rom);
+    if (file->rom->error != NULL) {
+        add_no_rom(file, report);
+    } else if (card != NULL && !vr_option_rom_is_for(file->rom, card)) {
+        add_other_card(file, card, report);
+    } else if (!vr_option_rom_has_efi(file->rom)) {
+        vr_report_add(report, "rom-file", VR_SEVERITY_WARNING, VR_REMEDY_PROFILE,
+                      g_strdup(file->path),
+                      g_strdup("has nothing for a guest that starts by UEFI, as all do here: its "
+                               "screen stays dark until the guest's own driver runs"),
+                      g_strdup_printf("%s: %s", file->path, images),
+                      g_strdup("look for the card's ROM with an EFI image (GOP), or remove rom="));
+    } else {
+        vr_report_add(report, "rom-file", VR_SEVERITY_OK, VR_REMEDY_NONE, g_strdup(file->path),
+                      g_strdup("is the ROM of the card"), g_strdup(images), NULL);
+    }
+}
+
 void
 vr_check_rom_file(const VrCheckInput *input, VrReport *report)
 {
@@ -132,20 +196,10 @@ vr_check_rom_file(const VrCheckInput *input, VrReport *report)
         if (!is_rom(file)) {
             continue;
         }
-        if (!is_there(file)) {
+        if (!is_there(file) || file->rom == NULL) {
             add_bad_file("rom-file", file, "[gpu]", report);
-        } else if (file->start[0] != 0x55 || file->start[1] != 0xaa) {
-            /* PCI Firmware Specification 3.0, 5.1: a ROM image starts with 55 AA. */
-            vr_report_add(
-                report, "rom-file", VR_SEVERITY_BLOCKER, VR_REMEDY_PROFILE, g_strdup(file->path),
-                g_strdup("is not the ROM of a card"),
-                g_strdup_printf("it starts with %02x %02x, a ROM with 55 aa", file->start[0],
-                                file->start[1]),
-                g_strdup("read the card's own ROM again, or remove rom= : most cards need "
-                         "none"));
         } else {
-            vr_report_add(report, "rom-file", VR_SEVERITY_OK, VR_REMEDY_NONE, g_strdup(file->path),
-                          g_strdup("is the ROM of a card"), g_strdup("it starts with 55 aa"), NULL);
+            check_rom(file, card_of(input, file), report);
         }
     }
 }

@@ -322,8 +322,6 @@ check_host_add_file(CheckHost *host, const char *key, const char *path)
     fact->key = key;
     fact->path = path;
     fact->exists = fact->is_regular = true;
-    fact->start[0] = 0x55;
-    fact->start[1] = 0xaa;
     g_ptr_array_add(host->files, fact);
     return fact;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the checks say about a host for a profile. */
 #include "../support/check_host.h"
+#include "../support/rom.h"
 
 #include <string.h>
 
@@ -241,10 +242,31 @@ kernel_unreadable(CheckHost *host)
     fact->error = g_strdup("open /root/vmlinuz: Permission denied");
 }
 
+/* A ROM of one image, and the card that it is for. */
+static VrFileFact *
+add_rom(CheckHost *host, uint16_t vendor, uint16_t device, uint8_t code)
+{
+    RomImage image = {.vendor = vendor, .device = device, .code = code};
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    VrFileFact *fact = check_host_add_file(host, "rom", "/card.rom");
+    VrChosenDevice *chosen = g_new0(VrChosenDevice, 1);
+    VrChosenFunction function = {check_host_function(host, "0000:01:00.0"), 0};
+
+    rom_add(bytes, &image);
+    fact->rom = vr_option_rom_parse(bytes->data, bytes->len);
+    chosen->functions = g_array_new(FALSE, FALSE, sizeof(VrChosenFunction));
+    g_array_append_val(chosen->functions, function);
+    g_ptr_array_set_free_func(host->devices, (GDestroyNotify) vr_chosen_device_free);
+    g_ptr_array_add(host->devices, chosen);
+    return fact;
+}
+
 static void
 rom_there(CheckHost *host)
 {
-    check_host_add_file(host, "rom", "/card.rom");
+    const VrPciFunction *card = check_host_function(host, "0000:01:00.0");
+
+    add_rom(host, card->vendor, card->device, VR_ROM_EFI);
 }
 
 static void
@@ -256,7 +278,30 @@ rom_missing(CheckHost *host)
 static void
 rom_is_something_else(CheckHost *host)
 {
-    check_host_add_file(host, "rom", "/card.rom")->start[0] = 'N';
+    VrFileFact *fact = check_host_add_file(host, "rom", "/card.rom");
+
+    fact->rom = vr_option_rom_parse((const uint8_t *) "NVGI", 4);
+}
+
+static void
+rom_of_another_card(CheckHost *host)
+{
+    add_rom(host, 0x1002, 0x73bf, VR_ROM_EFI);
+}
+
+static void
+rom_without_efi(CheckHost *host)
+{
+    const VrPciFunction *card = check_host_function(host, "0000:01:00.0");
+
+    add_rom(host, card->vendor, card->device, VR_ROM_X86);
+}
+
+static void
+rom_of_processor_graphics(CheckHost *host)
+{
+    check_host_function(host, "0000:01:00.0")->vendor = 0x8086;
+    add_rom(host, 0x8086, 0x0406, VR_ROM_EFI);
 }
 
 static void
@@ -446,10 +491,15 @@ static const Case cases[] = {
      "not a regular file"},
     {"unreadable-kernel-is-unknown", kernel_unreadable, "boot-files", VR_SEVERITY_UNKNOWN, 0,
      "Permission denied"},
-    {"rom-is-there", rom_there, "rom-file", VR_SEVERITY_OK, 0, "55 aa"},
+    {"rom-is-there", rom_there, "rom-file", VR_SEVERITY_OK, 0, "EFI"},
     {"missing-rom-blocks", rom_missing, "rom-file", VR_SEVERITY_BLOCKER, 6, "rom="},
     {"rom-without-signature-blocks", rom_is_something_else, "rom-file", VR_SEVERITY_BLOCKER, 6,
-     "4e aa"},
+     "does not begin with 55 aa"},
+    {"rom-of-another-card-blocks", rom_of_another_card, "rom-file", VR_SEVERITY_BLOCKER, 6,
+     "1002:73bf EFI"},
+    {"rom-without-efi-warns", rom_without_efi, "rom-file", VR_SEVERITY_WARNING, 0, "x86"},
+    {"rom-of-processor-graphics-warns", rom_of_processor_graphics, "rom-file", VR_SEVERITY_WARNING,
+     0, "8086:0406"},
     {"disk-is-there", disk_there, "disk", VR_SEVERITY_OK, 0, "[disk system]"},
     {"missing-disk-blocks", disk_missing, "disk", VR_SEVERITY_BLOCKER, 6, "qemu-img create"},
     {"disk-that-is-a-directory-blocks", disk_is_directory, "disk", VR_SEVERITY_BLOCKER, 6, NULL},
