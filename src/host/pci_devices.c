@@ -4,6 +4,7 @@
 #include <vmrun/error.h>
 #include <vmrun/text.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #define DEVICES "/sys/bus/pci/devices"
@@ -120,7 +121,41 @@ take_uevent_line(Reading *reading, const char *line)
     }
 }
 
-/* One read that tells class and all ids (drivers/pci/pci-driver.c, pci_uevent). */
+static bool
+are_ids(const unsigned values[4])
+{
+    return values[0] <= UINT16_MAX && values[1] <= UINT16_MAX && values[2] <= UINT16_MAX &&
+           values[3] <= UINT16_MAX;
+}
+
+/* One read that tells class and all ids and takes no lock (drivers/pci/pci-sysfs.c,
+ * modalias_show). */
+static void
+read_modalias(Reading *reading)
+{
+    VrPciFunction *function = reading->function;
+    unsigned ids[4] = {0}, class_parts[3] = {0};
+    g_autofree char *path = g_strconcat(reading->directory, "/modalias", NULL);
+    g_autofree char *text = vr_sysroot_read_optional(reading->root, path);
+
+    if (text == NULL ||
+        sscanf(text, "pci:v%8Xd%8Xsv%8Xsd%8Xbc%2Xsc%2Xi%2X", &ids[0], &ids[1], &ids[2], &ids[3],
+               &class_parts[0], &class_parts[1], &class_parts[2]) != 7 ||
+        !are_ids(ids)) {
+        return;
+    }
+    function->vendor = (uint16_t) ids[0];
+    function->device = (uint16_t) ids[1];
+    function->subsystem_vendor = (uint16_t) ids[2];
+    function->subsystem_device = (uint16_t) ids[3];
+    function->class_code = class_parts[0] << 16 | class_parts[1] << 8 | class_parts[2];
+    function->has_subsystem = true;
+    reading->has_class = reading->has_vendor = reading->has_device = true;
+}
+
+/* The same in captures of other computers. Of a living one it is not read: it waits for the
+ * device's lock (drivers/base/core.c, uevent_show), which a driver's removal may hold for as long
+ * as a guest has the device. */
 static void
 read_uevent(Reading *reading)
 {
@@ -149,7 +184,7 @@ read_subsystem(Reading *reading)
     }
 }
 
-/* What uevent did not tell (it is missing in some captures), from an attribute each. */
+/* What these did not tell (they are missing in some captures), from an attribute each. */
 static void
 read_ids(Reading *reading)
 {
@@ -295,7 +330,10 @@ read_all(Reading *reading, GArray *ownerships)
 {
     VrPciFunction *function = reading->function;
 
-    read_uevent(reading);
+    read_modalias(reading);
+    if (!reading->has_class && !vr_sysroot_is_live(reading->root)) {
+        read_uevent(reading);
+    }
     read_ids(reading);
     read_revision(reading);
     read_group(reading);

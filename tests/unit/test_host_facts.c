@@ -465,6 +465,30 @@ test_only_what_was_asked_for(void)
     host_free(&host);
 }
 
+/* On a living system uevent waits for a device that is being removed: modalias tells the same. */
+static void
+test_ids_from_modalias(void)
+{
+    Host host = host_new();
+    const char *directory = "/sys/bus/pci/devices/0000:01:00.0";
+    g_autofree char *modalias = g_strconcat(directory, "/modalias", NULL);
+    g_autofree char *uevent = g_strconcat(directory, "/uevent", NULL);
+
+    tree_pci(host.tree, "pci0000:00/0000:01:00.0", "030000 10de:2484", "nvidia", 1);
+    tree_write(host.tree, modalias, "pci:v000010DEd00002204sv00001043sd000087B5bc03sc00i00");
+    tree_write(host.tree, uevent, "PCI_CLASS=40300\nPCI_ID=8086:2668\nPCI_SUBSYS_ID=1:2");
+    const VrHostFacts *facts = host_load(&host, VR_FACTS_PCI);
+    const VrPciFunction *function = g_ptr_array_index(facts->functions, 0);
+
+    g_assert_cmphex(function->vendor, ==, 0x10de);
+    g_assert_cmphex(function->device, ==, 0x2204);
+    g_assert_cmphex(function->subsystem_vendor, ==, 0x1043);
+    g_assert_cmphex(function->subsystem_device, ==, 0x87b5);
+    g_assert_cmphex(function->class_code, ==, 0x030000);
+    g_assert_cmpuint(function->unreadable, ==, 0);
+    host_free(&host);
+}
+
 /* Whatever lies in the directory of the bus, the scan ends and leaves out what is no function. */
 static void
 test_hostile_bus(void)
@@ -529,5 +553,6 @@ main(int argc, char **argv)
     g_test_add_func("/host/facts/no-pci-bus", test_no_bus);
     g_test_add_func("/host/facts/only-what-was-asked-for", test_only_what_was_asked_for);
     g_test_add_func("/host/pci-devices/hostile-bus", test_hostile_bus);
+    g_test_add_func("/host/pci-devices/ids-from-modalias", test_ids_from_modalias);
     return g_test_run();
 }
