@@ -1,11 +1,11 @@
 #!/bin/bash
-# The host changes under a session: vfio-pci claims the card by its module option, a host module is unloaded meanwhile, the card is taken out
-# of the computer, on the host and in a guest's hands.
+# The host changes under a session: vfio-pci claims the card by its module option, a host module is unloaded meanwhile.
 # machine: card
 # init: shell
 # deadline: 600
 . "$EMULATED_HOST_LIB"
 . "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
+. "${EMULATED_HOST_LIB%/*}/case_lib.sh"
 install_vmrun
 virtlogd -d
 libvirtd -d
@@ -15,28 +15,6 @@ mapfile -t functions < <(card_functions)
 card=${functions[0]} sound=${functions[1]}
 pci_snapshot "$eh_work/before"
 ids_cases=2 module_cases=2
-
-# in_case SUITE FUNCTION: a case passes if nothing in it failed.
-in_case() {
-	local before=$eh_failed
-	note "$1: $2"
-	"$2"
-	[ "$eh_failed" -gt "$before" ] || echo pass >>"$eh_work/$1.passed"
-}
-
-# suite NAME CASES
-suite() {
-	local passed
-	passed=$(grep -c pass "$eh_work/$1.passed")
-	echo "suite: $1 cases=$2 pass=$passed fail=$(($2 - passed))"
-	equal "cases of $1 that passed" "$2" "$passed"
-}
-
-host_is_as_before() {
-	pci_snapshot "$eh_work/after"
-	assert_same_snapshot "${1:-$eh_work/before}" "$eh_work/after"
-	check 'nothing is on record' test ! -e /var/lib/vmrun/journal/gaming.conf
-}
 
 start_and_stop() {
 	start_in_background gaming
