@@ -3,7 +3,7 @@
 # failed, supervisor killed, host driver that does not come back.
 # machine: card
 # init: shell
-# deadline: 420
+# deadline: 480
 . "$EMULATED_HOST_LIB"
 . "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
 install_vmrun
@@ -121,12 +121,31 @@ run_vmrun restore gaming
 equal 'restore gives a kept card back' 0 "$status"
 expect_host_as_before 'kept card'
 
-note 'the start fails after the card was taken'
+note 'the start fails after the card was taken, for a caller with a bad environment'
 profile gaming '[gpu]' 'device=auto' '[boot]' "kernel=/var/lib/libvirt/images/not-a-kernel"
 echo 'this is no kernel' >/var/lib/libvirt/images/not-a-kernel
-run_vmrun gaming --foreground --color=never
+mkdir "$eh_work/evil"
+for name in modprobe systemctl sh virsh qemu-system-x86_64; do
+	printf '#!/bin/bash\n: >"%s/impostor"\n' "$eh_work" >"$eh_work/evil/$name"
+	chmod 755 "$eh_work/evil/$name"
+done
+modprobe -r vfio-pci # so that it must be loaded
+PATH=$eh_work/evil:$PATH LIBVIRT_DEFAULT_URI=test:///default GIO_EXTRA_MODULES=$eh_work/evil strace -f -v -s 4096 -qq \
+	-e trace=execve,execveat -o "$eh_work/executed" "$(command -v vmrun)" gaming --foreground --color=never >"$eh_work/output" 2>&1
+status=$?
+cat "$eh_work/output"
+keep "$eh_work/executed"
 equal 'exit status of a failed start' 4 "$status"
 expect_host_as_before 'failed start'
+check 'no program of the caller ran' test ! -e "$eh_work/impostor"
+executed=$(sed -nE 's/.*execve(at)?\(([^"]*)"([^"]*)".* = 0$/\3/p' "$eh_work/executed")
+bad=$(grep -vxE '/proc/self/exe|/usr/s?bin/(vmrun|modprobe)|/s?bin/(modprobe|systemctl)|/usr/bin/systemctl' <<<"$executed" | sort | uniq -c)
+equal 'nothing else was executed, a shell least of all' '' "$bad"
+contains 'vfio-pci was loaded by modprobe' "$executed" '^/(usr/)?sbin/modprobe$'
+equal 'nobody inherited the environment' 0 "$(tail -n +2 "$eh_work/executed" | sed 's/.*\], \[//' | grep -c "$eh_work/evil\|LIBVIRT")"
+total=$(wc -l <<<"$executed")
+wrong=$(grep -c . <<<"$bad")
+echo "suite: no-shell-session cases=$total pass=$((total - wrong)) fail=$wrong"
 
 note 'the host driver refuses to come back'
 profile gaming '[gpu]' 'device=auto'
