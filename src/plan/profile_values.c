@@ -507,11 +507,33 @@ has_control_character(const char *value)
     return false;
 }
 
+/* They let a value look like another one (Unicode 15, section 23.2, bidirectional formatting). */
+static bool
+turns_the_order(gunichar character)
+{
+    return (character >= 0x202a && character <= 0x202e) ||
+           (character >= 0x2066 && character <= 0x2069);
+}
+
+static bool
+has_turning_character(const char *value)
+{
+    for (; *value != '\0'; value = g_utf8_next_char(value)) {
+        if (turns_the_order(g_utf8_get_char(value))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 char *
 vr_value_problem(const VrProfileKey *key, const char *value)
 {
     if (has_control_character(value)) {
         return g_strdup("the value has a control character in it");
+    }
+    if (has_turning_character(value)) {
+        return g_strdup("the value has a character in it that turns the direction of text");
     }
 
     g_autofree char *quoted = quote(value);
