@@ -20,6 +20,9 @@ VrFingerprint *vr_fingerprint_load(const VrSysroot *root, const char *profile_na
 bool vr_fingerprint_store(const VrSysroot *root, const char *profile_name,
                           const VrFingerprint *fingerprint, GError **error);
 
+/* Remove what a process left that died while it did. */
+void vr_fingerprint_tidy(const VrSysroot *root, const char *profile_name);
+
 /* The host as inspected, with slots and reset methods; `capabilities` (VrPciCapabilities, NULL: not
  * asked) gives the serial numbers, which are kept as digests. Owned. */
 VrFingerprint *vr_fingerprint_observe(const VrSysroot *root, const VrInspection *inspection,

@@ -55,6 +55,13 @@ vr_fingerprint_store(const VrSysroot *root, const char *profile_name,
            vr_error_prefix(error, "remember this computer for '%s'", profile_name);
 }
 
+void
+vr_fingerprint_tidy(const VrSysroot *root, const char *profile_name)
+{
+    g_autofree char *path = record_path(profile_name);
+    vr_sysroot_remove_temporaries(root, path);
+}
+
 /* --- the host ----------------------------------------------------------------------------------*/
 
 /* The board's name of the slot: /sys/bus/pci/slots/NAME/address has the address without function.

@@ -4,6 +4,7 @@
 #include "host/process_scan.h"
 #include "session_private.h"
 
+#include <vmrun/changes.h>
 #include <vmrun/domain.h>
 #include <vmrun/error.h>
 #include <vmrun/files.h>
@@ -282,6 +283,7 @@ tidy(const VrSysroot *root, const char *profile)
 {
     g_autofree char *identity = vr_identity_path(profile);
     vr_journal_tidy(root, profile);
+    vr_fingerprint_tidy(root, profile);
     vr_sysroot_remove_temporaries(root, identity);
 }
 
