@@ -93,9 +93,11 @@ bool vr_attribute_path_is_count(const char *path);
 /*
  * A COUNT is a number of pages, "128", or, in a journal, a claim, "128+4096": there were 128, and
  * the session adds 4096. Giving a claim back takes away what was added and no more, so that pages
- * that somebody else added meanwhile stay.
+ * that somebody else added meanwhile stay. While it is given back it says what there is and what is
+ * taken away, "4224-4096": whoever reads that after a crash sees whether it was done, and does not
+ * do it twice.
  */
-bool vr_count_parse(const char *value, uint64_t *out_original, uint64_t *out_added);
+bool vr_count_parse(const char *value, uint64_t *out_first, uint64_t *out_second);
 
 /* What a pool that has `now` pages must have for `wanted`: see above. */
 uint64_t vr_count_target(const char *wanted, uint64_t now);
@@ -103,6 +105,13 @@ uint64_t vr_count_target(const char *wanted, uint64_t now);
 /* Turn the counts of `before` into claims on what `wanted` adds: call it before the journal is
  * written. */
 void vr_host_state_claim_counts(VrHostState *before, const VrHostState *wanted);
+
+/* Turn the claims of `before` into what is taken away now: call it before the journal is written
+ * that announces it. */
+void vr_host_state_begin_counts(VrHostState *before, const VrHostState *now);
+
+bool vr_host_state_has_counts(const VrHostState *state);
+void vr_host_state_drop_counts(VrHostState *state);
 
 /*
  * Read now what `shape` names: for each of its bindings, attributes and units the current value.

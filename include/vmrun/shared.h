@@ -32,6 +32,14 @@ void vr_shared_inherit(const VrSysroot *root, const char *profile, VrHostState *
  */
 void vr_shared_leave_to_others(const VrSysroot *root, const char *profile, VrHostState *wanted);
 
+/*
+ * What a journal says of pages that are taken away now, "4224-4096" (host_state.h): without those
+ * of other sessions, so that it stays true when one of them ends before it is read again.
+ * vr_shared_leave_to_others() adds what is theirs then. Owned.
+ */
+char *vr_shared_begun(const VrSysroot *root, const char *profile, const char *path,
+                      const char *value);
+
 /* Does another session have a claim on this pool without using its pages yet, or any more? Then
  * pages that are free are not there for the taking. */
 bool vr_shared_is_awaited(const VrSysroot *root, const char *profile, const char *path);

@@ -218,38 +218,78 @@ vr_host_state_equal(const VrHostState *a, const VrHostState *b)
 }
 
 bool
-vr_count_parse(const char *value, uint64_t *out_original, uint64_t *out_added)
+vr_count_parse(const char *value, uint64_t *out_first, uint64_t *out_second)
 {
-    g_auto(GStrv) parts = g_strsplit(value, "+", 3);
-    guint count = g_strv_length(parts);
-    uint64_t original = 0;
-    uint64_t added = 0;
     /* the kernel holds the pages of a pool in an unsigned long; no host has 2^40 of them */
     const uint64_t limit = (uint64_t) 1 << 40;
-    if (count < 1 || count > 2 || !vr_text_to_uint(parts[0], 0, limit, &original) ||
-        (count == 2 && !vr_text_to_uint(parts[1], 0, limit, &added))) {
-        return false;
-    }
-    *out_original = original;
-    *out_added = added;
-    return true;
+    const char *sign = strpbrk(value, "+-");
+    g_autofree char *first = sign != NULL ? g_strndup(value, (gsize) (sign - value)) : NULL;
+    *out_second = 0;
+    return vr_text_to_uint(first != NULL ? first : value, 0, limit, out_first) &&
+           (sign == NULL || (vr_text_to_uint(sign + 1, 0, limit, out_second) &&
+                             (*sign == '+' || *out_second <= *out_first)));
 }
 
 uint64_t
 vr_count_target(const char *wanted, uint64_t now)
 {
-    uint64_t original = 0;
-    uint64_t added = 0;
-    if (wanted == NULL || !vr_count_parse(wanted, &original, &added)) {
+    uint64_t first = 0;
+    uint64_t second = 0;
+    if (wanted == NULL || !vr_count_parse(wanted, &first, &second)) {
         return now;
     }
-    if (strchr(wanted, '+') == NULL) {
-        return original;
+    if (strchr(wanted, '-') != NULL) {
+        return now >= first ? now - second : now; /* less than there were: taken already */
     }
-    if (now <= original) {
+    if (strchr(wanted, '+') == NULL) {
+        return first;
+    }
+    if (now <= first) {
         return now; /* given back already, or somebody else took pages away */
     }
-    return MAX(original, now - MIN(now, added));
+    return MAX(first, now - MIN(now, second));
+}
+
+void
+vr_host_state_begin_counts(VrHostState *before, const VrHostState *now)
+{
+    for (guint i = 0; i < before->attributes->len; i++) {
+        VrAttribute *attribute = g_ptr_array_index(before->attributes, i);
+        const VrAttribute *pool = vr_host_state_attribute(now, attribute->path);
+        uint64_t pages, ignored;
+        if (attribute->kind != VR_ATTRIBUTE_COUNT || attribute->value == NULL || pool == NULL ||
+            pool->value == NULL || strchr(attribute->value, '+') == NULL ||
+            !vr_count_parse(pool->value, &pages, &ignored)) {
+            continue;
+        }
+        uint64_t surplus = pages - vr_count_target(attribute->value, pages);
+        g_free(attribute->value);
+        attribute->value =
+            g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, pages, surplus);
+    }
+}
+
+bool
+vr_host_state_has_counts(const VrHostState *state)
+{
+    for (guint i = 0; i < state->attributes->len; i++) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (attribute->kind == VR_ATTRIBUTE_COUNT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+vr_host_state_drop_counts(VrHostState *state)
+{
+    for (guint i = state->attributes->len; i-- > 0;) {
+        const VrAttribute *attribute = g_ptr_array_index(state->attributes, i);
+        if (attribute->kind == VR_ATTRIBUTE_COUNT) {
+            g_ptr_array_remove_index(state->attributes, i);
+        }
+    }
 }
 
 void

@@ -251,9 +251,39 @@ lock_shared(const VrSysroot *root, const VrHostState *shared)
     return lock;
 }
 
-/* The devices, and then what is shared, under a lock that lasts until the journal is closed. */
+/*
+ * Pages are counted, not named: who has died in between cannot tell whether they were taken away
+ * from what there is now. So what there is, and what is taken, is on record before it is. What
+ * cannot be looked at is vr_apply()'s to tell.
+ */
+static void
+announce_counts(const VrSysroot *root, VrJournal *journal, VrMover *mover, VrHostState *shared)
+{
+    const VrExecutor *executor = vr_mover_executor(mover);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrHostState) now =
+        vr_host_state_has_counts(shared) ? executor->observe(executor->data, shared, NULL) : NULL;
+    if (now == NULL) {
+        return;
+    }
+    vr_host_state_begin_counts(shared, now);
+    for (guint i = 0; i < shared->attributes->len; i++) {
+        const VrAttribute *begun = g_ptr_array_index(shared->attributes, i);
+        if (begun->kind == VR_ATTRIBUTE_COUNT && begun->value != NULL) {
+            g_autofree char *value =
+                vr_shared_begun(root, journal->profile, begun->path, begun->value);
+            vr_host_state_set_attribute(journal->before, begun->kind, NULL, begun->path, value);
+        }
+    }
+    if (!vr_journal_write(root, journal, &error)) { /* must not stop the way back */
+        g_debug("%s", error->message);
+    }
+}
+
+/* The devices, and then what is shared, under a lock that lasts until the journal is closed. Pages
+ * that were taken away are no longer this session's, whatever else is left. */
 static bool
-apply_back(const VrSysroot *root, const VrJournal *journal, VrMover *mover, VrHostState *wanted,
+apply_back(const VrSysroot *root, VrJournal *journal, VrMover *mover, VrHostState *wanted,
            GPtrArray *left, VrLock **out_lock, GError **error)
 {
     const VrExecutor *executor = vr_mover_executor(mover);
@@ -262,7 +292,9 @@ apply_back(const VrSysroot *root, const VrJournal *journal, VrMover *mover, VrHo
     bool moved = vr_apply(executor, wanted, false, left, error);
     *out_lock = lock_shared(root, shared);
     vr_shared_leave_to_others(root, journal->profile, shared);
+    announce_counts(root, journal, mover, shared);
     if (vr_apply(executor, shared, false, left, moved ? error : &second)) {
+        vr_host_state_drop_counts(journal->before);
         return moved;
     }
     return false;

@@ -2,6 +2,7 @@
 #include <vmrun/shared.h>
 
 #include <vmrun/journal.h>
+#include <vmrun/text.h>
 
 #include <string.h>
 
@@ -40,10 +41,20 @@ set_claim(VrAttribute *attribute, uint64_t original, uint64_t added)
     attribute->value = g_strdup_printf("%" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT, original, added);
 }
 
+/* "4224-4096": its session died while it gave it back. */
+static bool
+is_begun(const char *value)
+{
+    return strchr(value, '-') != NULL;
+}
+
 static void
 inherit(VrAttribute *attribute, const VrAttribute *claim)
 {
     uint64_t original, ignored, found, added;
+    if (attribute->kind == VR_ATTRIBUTE_COUNT && is_begun(claim->value)) {
+        return; /* tells nothing of what was there before */
+    }
     if (attribute->kind == VR_ATTRIBUTE_TEXT) {
         g_free(attribute->value);
         attribute->value = g_strdup(claim->value);
@@ -70,37 +81,83 @@ vr_shared_inherit(const VrSysroot *root, const char *profile, VrHostState *befor
     }
 }
 
-/* What the sessions that still claim the pool have added; false: there is none. */
-static bool
-sum_claims(const GPtrArray *others, const char *path, uint64_t *out_added)
+static uint64_t
+pages_now(const VrSysroot *root, const char *path)
 {
-    bool found = false;
-    *out_added = 0;
+    g_autofree char *text = vr_sysroot_read_optional(root, path);
+    uint64_t pages = 0;
+    return text != NULL && vr_text_to_uint(text, 0, UINT32_MAX, &pages) ? pages : 0;
+}
+
+/* Of one kind: claims that stand, or those that are being given back and were not yet, which is
+ * seen beside `rest`, what all others have added. */
+static uint64_t
+sum_of_kind(const GPtrArray *others, const char *path, bool begun, uint64_t now, uint64_t rest)
+{
+    uint64_t sum = 0;
     for (guint i = 0; i < others->len; i++) {
         const VrAttribute *claim = claim_of(g_ptr_array_index(others, i), path);
-        uint64_t ignored, added;
-        if (claim != NULL) {
-            found = true;
-            *out_added += vr_count_parse(claim->value, &ignored, &added) ? added : 0;
+        uint64_t first, added;
+        if (claim != NULL && is_begun(claim->value) == begun &&
+            vr_count_parse(claim->value, &first, &added) && (!begun || now >= first + rest)) {
+            sum += added;
+            rest += begun ? added : 0;
         }
     }
-    return found;
+    return sum;
+}
+
+/* What other sessions have added to a pool and not taken away, beside `own`. */
+static uint64_t
+sum_claims(const VrSysroot *root, const GPtrArray *others, const char *path, uint64_t own)
+{
+    uint64_t now = pages_now(root, path);
+    uint64_t standing = sum_of_kind(others, path, false, now, 0);
+    return standing + sum_of_kind(others, path, true, now, standing + own);
+}
+
+static bool
+is_claimed(const GPtrArray *others, const char *path)
+{
+    for (guint i = 0; i < others->len; i++) {
+        if (claim_of(g_ptr_array_index(others, i), path) != NULL) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* False: not ours to put back. */
 static bool
-leave(VrAttribute *attribute, const GPtrArray *others)
+leave(const VrSysroot *root, VrAttribute *attribute, const GPtrArray *others)
 {
-    uint64_t theirs, original, added;
-    if (attribute->has_device || !sum_claims(others, attribute->path, &theirs)) {
+    uint64_t first, second;
+    if (attribute->has_device || !is_claimed(others, attribute->path)) {
         return true;
     }
     if (attribute->kind != VR_ATTRIBUTE_COUNT || attribute->value == NULL ||
-        !vr_count_parse(attribute->value, &original, &added)) {
+        !vr_count_parse(attribute->value, &first, &second)) {
         return false;
     }
-    set_claim(attribute, original + theirs, added);
+    bool begun = is_begun(attribute->value);
+    uint64_t theirs = sum_claims(root, others, attribute->path, begun ? 0 : second);
+    g_free(attribute->value);
+    attribute->value = g_strdup_printf("%" G_GUINT64_FORMAT "%c%" G_GUINT64_FORMAT, first + theirs,
+                                       begun ? '-' : '+', second);
     return true;
+}
+
+char *
+vr_shared_begun(const VrSysroot *root, const char *profile, const char *path, const char *value)
+{
+    g_autoptr(GPtrArray) others = read_others(root, profile);
+    uint64_t first, second;
+    if (!vr_count_parse(value, &first, &second)) {
+        return g_strdup(value);
+    }
+    uint64_t theirs = sum_claims(root, others, path, second);
+    return g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT,
+                           MAX(first - MIN(first, theirs), second), second);
 }
 
 void
@@ -108,7 +165,7 @@ vr_shared_leave_to_others(const VrSysroot *root, const char *profile, VrHostStat
 {
     g_autoptr(GPtrArray) others = read_others(root, profile);
     for (guint i = wanted->attributes->len; i-- > 0;) {
-        if (!leave(g_ptr_array_index(wanted->attributes, i), others)) {
+        if (!leave(root, g_ptr_array_index(wanted->attributes, i), others)) {
             g_ptr_array_remove_index(wanted->attributes, i);
         }
     }

@@ -263,10 +263,50 @@ test_only_few_paths_are_allowed(void)
     }
 }
 
+#define POOL "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+
+/* 128, 4096 more of ours, 10 more of others; taken away once, however often it is looked at. */
+static void
+test_pages_that_were_added_are_taken_once(void)
+{
+    g_autoptr(VrHostState) before = vr_host_state_new();
+    g_autoptr(VrHostState) now = vr_host_state_new();
+    vr_host_state_set_attribute(before, VR_ATTRIBUTE_COUNT, NULL, POOL, "128+4096");
+    vr_host_state_set_attribute(now, VR_ATTRIBUTE_COUNT, NULL, POOL, "4234");
+    vr_host_state_begin_counts(before, now);
+    const char *begun = vr_host_state_attribute(before, POOL)->value;
+    g_assert_cmpstr(begun, ==, "4234-4096");
+    g_assert_cmpuint(vr_count_target(begun, 4234), ==, 138);
+    g_assert_cmpuint(vr_count_target(begun, 4240), ==, 144);
+    g_assert_cmpuint(vr_count_target(begun, 138), ==, 138);
+    vr_host_state_set_attribute(now, VR_ATTRIBUTE_COUNT, NULL, POOL, "138");
+    vr_host_state_begin_counts(before, now);
+    g_assert_cmpstr(vr_host_state_attribute(before, POOL)->value, ==, "4234-4096");
+    g_autofree char *text = vr_host_state_to_text(before);
+    g_autoptr(VrHostState) again = vr_host_state_from_text(text, NULL);
+    g_assert_nonnull(again);
+    g_assert_true(vr_host_state_has_counts(again));
+    vr_host_state_drop_counts(again);
+    g_assert_false(vr_host_state_has_counts(again));
+}
+
+static void
+test_strange_counts_are_refused(void)
+{
+    static const char *const strange[] = {"", "+", "-", "1+", "+1", "1-2", "1-", "3+1-1", "x"};
+    uint64_t first, second;
+    for (guint i = 0; i < G_N_ELEMENTS(strange); i++) {
+        g_assert_false(vr_count_parse(strange[i], &first, &second));
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/host-state/pages-that-were-added-are-taken-once",
+                    test_pages_that_were_added_are_taken_once);
+    g_test_add_func("/host-state/strange-counts-are-refused", test_strange_counts_are_refused);
     g_test_add_func("/host-state/observes-bindings", test_observes_bindings);
     g_test_add_func("/host-state/null-and-empty-override-are-none",
                     test_null_and_empty_override_are_none);
