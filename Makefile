@@ -68,7 +68,6 @@ FUZZ_SOURCES = $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 LIBRARY_SOURCES = $(BASE_SOURCES) $(HOST_SOURCES) $(PLAN_SOURCES) $(RUN_SOURCES)
 objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
-
 LIBRARY = $(BUILD)/libvmrun.a
 PROGRAM = $(BUILD)/vmrun
 # In test programs only, what changes a file passes through tests/support/system_calls.c.
@@ -77,6 +76,7 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c tes
 REPLAYS = $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SOURCES))
 TESTS = $(UNIT_TESTS) $(REPLAYS)
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
+ORACLE = $(BUILD)/tests/oracle/oracle
 
 # --- building -------------------------------------------------------------------------------------
 
@@ -85,9 +85,8 @@ MAKEFLAGS += --silent
 say = echo "  $(1)	$(2)"
 endif
 
-.PHONY: all tests fuzzers check check-fast lint check-unit check-golden check-cli check-asan \
-	check-valgrind check-emulated golden-update bench fuzz proof demo format format-check install \
-	uninstall clean help FORCE
+.PHONY: all tests fuzzers check check-fast lint check-unit check-golden check-cli check-asan check-valgrind \
+	check-emulated golden-update bench fuzz proof demo format format-check install uninstall clean help FORCE
 
 all: $(PROGRAM) ## build vmrun (the default); V=1 shows the commands, WERROR=1 is strict
 
@@ -105,9 +104,10 @@ $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT_SOURCES)) $(LIB
 $(REPLAYS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o \
 	$(call objects,tests/fuzz/replay.c $(FUZZ_SUPPORT)) $(LIBRARY)
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(FUZZ_SUPPORT)) $(LIBRARY)
-$(TESTS) $(FUZZERS): MORE = $(foreach name,$(WRAPPED_CALLS),-Xlinker --wrap=$(name))
+$(TESTS) $(FUZZERS): MORE = $(foreach name,$(WRAPPED_CALLS),-Xlinker --wrap=$(name)) @tests/support/stand_ins
 $(FUZZERS): MORE += -fsanitize=fuzzer
-$(PROGRAM) $(TESTS) $(FUZZERS):
+$(ORACLE): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/support/oracle.o $(BUILD)/tests/support/oracle_replay.o
+$(PROGRAM) $(TESTS) $(FUZZERS) $(ORACLE):
 	$(call say,LINK,$@)
 	$(CC) $(VR_LDFLAGS) $(MORE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
@@ -135,7 +135,7 @@ check-fast: ## the same without sanitisers, valgrind and the emulated host; unde
 	@tests/install-packages build run check
 	+@tests/run-stages $(FAST_STAGES)
 
-tests: $(TESTS)
+tests: $(TESTS) $(ORACLE)
 fuzzers: $(FUZZERS)
 
 lint: ## layers, headers, sizes, words, cppcheck, format
@@ -152,12 +152,12 @@ check-cli: $(PROGRAM) ## the command line: options, errors, exit statuses
 
 check-asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory VARIANT=asan BUILD=build/asan CFLAGS='-O1 -g' tests
-	@$(RUN_TESTS) --name asan $(patsubst $(BUILD)/%,build/asan/%,$(TESTS))
+	@VMRUN_SMALL=1 $(RUN_TESTS) --name asan $(patsubst $(BUILD)/%,build/asan/%,$(TESTS))
 
 check-valgrind: tests ## unit tests under valgrind's memory checker
 	@$(RUN_TESTS) --name valgrind --wrap tests/valgrind $(TESTS)
 
-check-emulated: $(PROGRAM) $(BUILD)/tests/contract/binding_contract ## whole sessions in an emulated computer with an IOMMU and a card
+check-emulated: $(PROGRAM) $(BUILD)/tests/contract/binding_contract $(ORACLE) ## whole sessions in an emulated computer with an IOMMU and a card
 	@$(RUN_TESTS) --name emulated-host --live tests/emulated-host/check
 
 golden-update: $(PROGRAM) $(BUILD)/tests/unit/test_domain_xml ## accept what vmrun says now; review the diff before you commit it
