@@ -46,6 +46,10 @@ uint64_t vr_worker_start_time(const VrWorker *worker);
 /* Readable when the worker ends; -1 if it was abandoned. Lent. */
 int vr_worker_pidfd(const VrWorker *worker);
 
+/* After a call that failed: is it of no use any more, because it ended, is about to end, or was
+ * abandoned? A killed process closes its socket a little before it counts as ended. */
+bool vr_worker_is_lost(const VrWorker *worker);
+
 /* Let go of a worker that hangs: nothing waits for it any more. `kill_it`: it is inside libvirt,
  * where SIGKILL does no harm. */
 void vr_worker_abandon(VrWorker *worker, bool kill_it);

@@ -82,20 +82,13 @@ drop_worker(VrDomain *domain, const GError *error)
     domain->worker = NULL;
 }
 
-static bool
-has_ended(const VrWorker *worker)
-{
-    int pidfd = vr_worker_pidfd(worker);
-    return pidfd < 0 || vr_process_wait(pidfd, 0);
-}
-
 static JsonObject *
 call_worker(VrDomain *domain, JsonObject *request, unsigned timeout_ms, GError **error)
 {
     GError *cause = NULL;
     JsonObject *answer = vr_worker_call(domain->worker, request, timeout_ms, &cause);
     if (answer == NULL) {
-        if (g_error_matches(cause, VR_ERROR, VR_ERROR_STUCK) || has_ended(domain->worker)) {
+        if (g_error_matches(cause, VR_ERROR, VR_ERROR_STUCK) || vr_worker_is_lost(domain->worker)) {
             drop_worker(domain, cause);
         }
         g_propagate_error(error, cause);

@@ -105,8 +105,7 @@ look_after(VrMover *mover, const VrPciAddress *address, const GError *why)
         record_stuck(mover, address, why);
         vr_worker_abandon(mover->worker, false);
         drop_worker(mover);
-    } else if (vr_worker_pidfd(mover->worker) >= 0 &&
-               vr_process_wait(vr_worker_pidfd(mover->worker), 0)) {
+    } else if (vr_worker_is_lost(mover->worker)) {
         drop_worker(mover);
     }
 }

@@ -31,6 +31,7 @@ struct _VrWorker {
     GString *received; /* behind the last whole line */
     int passed;        /* a descriptor that came with what was received, -1 */
     bool reaped;
+    bool silent; /* its end of the socket is closed: it is about to end, if it has not yet */
 };
 
 char *
@@ -122,6 +123,12 @@ vr_worker_pidfd(const VrWorker *worker)
     return worker->pidfd;
 }
 
+bool
+vr_worker_is_lost(const VrWorker *worker)
+{
+    return worker->silent || worker->pidfd < 0 || vr_process_wait(worker->pidfd, 0);
+}
+
 static bool
 reap(VrWorker *worker)
 {
@@ -179,15 +186,16 @@ typedef struct {
 } Patience;
 
 static bool
-died(const VrWorker *worker, GError **error)
+died(VrWorker *worker, GError **error)
 {
+    worker->silent = true;
     return vr_error_set(error, VR_ERROR_FAILED, "the worker (process %d) ended unexpectedly",
                         worker->pid);
 }
 
 /* Wait until the socket is ready. False with an error at the deadline. */
 static bool
-wait_ready(const VrWorker *worker, short events, Patience *patience, GError **error)
+wait_ready(VrWorker *worker, short events, Patience *patience, GError **error)
 {
     for (;;) {
         int64_t now = g_get_monotonic_time();
@@ -217,7 +225,7 @@ wait_ready(const VrWorker *worker, short events, Patience *patience, GError **er
 }
 
 static bool
-send_all(const VrWorker *worker, const char *text, Patience *patience, GError **error)
+send_all(VrWorker *worker, const char *text, Patience *patience, GError **error)
 {
     size_t left = strlen(text);
     while (left > 0) {

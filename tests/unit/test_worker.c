@@ -255,6 +255,23 @@ test_death_is_a_failure_and_not_a_signal(void)
     }
 }
 
+/* Killed, a process closes its socket before it can be seen to have ended; asked in between, it
+ * would fail what a new one can do. */
+static void
+test_worker_that_is_about_to_end_is_lost(void)
+{
+    Host host = host_new();
+    g_autoptr(VrWorker) worker = start(&host, "lingers");
+    g_autoptr(GError) error = NULL;
+    g_assert_false(vr_worker_is_lost(worker));
+    g_assert_null(vr_worker_call(worker, vr_worker_request("ping"), 20000, &error));
+    g_assert_error(error, VR_ERROR, VR_ERROR_FAILED);
+    g_assert_cmpint(kill(vr_worker_pid(worker), 0), ==, 0);
+    g_assert_true(vr_worker_is_lost(worker));
+    g_assert_cmpint(kill(vr_worker_pid(worker), SIGKILL), ==, 0);
+    host_clear(&host);
+}
+
 static void
 test_signals_do_not_end_a_move(void)
 {
@@ -442,7 +459,11 @@ misbehave(const char *kind)
     if (strcmp(kind, "dead") == 0) {
         return 0;
     }
-    if (strcmp(kind, "silent") == 0) {
+    if (strcmp(kind, "lingers") == 0) {
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+    }
+    if (strcmp(kind, "silent") == 0 || strcmp(kind, "lingers") == 0) {
         for (;;) {
             pause();
         }
@@ -489,6 +510,8 @@ main(int argc, char **argv)
                     test_silence_is_stuck_and_the_worker_can_be_killed);
     g_test_add_func("/worker/death-is-a-failure-and-not-a-signal",
                     test_death_is_a_failure_and_not_a_signal);
+    g_test_add_func("/worker/worker-that-is-about-to-end-is-lost",
+                    test_worker_that_is_about_to_end_is_lost);
     g_test_add_func("/worker/signals-do-not-end-a-move", test_signals_do_not_end_a_move);
     g_test_add_func("/worker/inherits-nothing", test_inherits_nothing);
     g_test_add_func("/worker/works-until-its-end-whatever-becomes-of-us",
