@@ -57,6 +57,8 @@ static struct {
     int errno_value;
     const char *within;
     const char *root;
+    const char *refused_end;
+    int refused_errno;
     SystemCallObserver observer;
     void *observer_data;
     Shared *shared;
@@ -273,6 +275,23 @@ line_of_path(const char *verb, int directory, const char *path)
     errno = problem;                                                                               \
     return result
 
+void
+system_calls_refuse(const char *path_end, int errno_value)
+{
+    calls.refused_end = path_end;
+    calls.refused_errno = errno_value;
+}
+
+static bool
+refuses(const char *path)
+{
+    if (calls.refused_end == NULL || !g_str_has_suffix(path, calls.refused_end)) {
+        return false;
+    }
+    errno = calls.refused_errno;
+    return true;
+}
+
 int
 __wrap_openat(int directory, const char *path, int flags, ...)
 {
@@ -280,6 +299,9 @@ __wrap_openat(int directory, const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
+    if ((flags & O_PATH) == 0 && refuses(path)) {
+        return -1;
+    }
     if ((flags & (O_CREAT | O_TRUNC)) == 0) {
         return __real_openat(directory, path, flags, mode);
     }
@@ -291,6 +313,9 @@ static long
 open_how(const long *a)
 {
     const struct open_how *how = (const struct open_how *) a[2];
+    if ((how->flags & O_PATH) == 0 && refuses((const char *) a[1])) {
+        return -1;
+    }
     if ((how->flags & (O_CREAT | O_TRUNC)) == 0) {
         return __real_syscall(SYS_openat2, a[0], a[1], a[2], a[3]);
     }

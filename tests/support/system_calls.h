@@ -55,6 +55,9 @@ void system_calls_resume(void);
 int system_call_enter(const char *line);
 void system_call_leave(const char *line, int result);
 
+/* Opening a path that ends so answers with an errno, whatever is counted. Lent; NULL: none does. */
+void system_calls_refuse(const char *path_end, int errno_value);
+
 /* Called after each call that worked, before the process dies of it, paused. NULL: nobody. */
 typedef void (*SystemCallObserver)(void *data, const char *line);
 void system_calls_set_observer(SystemCallObserver observer, void *data);

@@ -7,6 +7,8 @@
  */
 #include "../support/card_host.h"
 #include "../support/suite.h"
+#include "../support/system_calls.h"
+#include "../support/tree.h"
 
 #include <vmrun/error.h>
 
@@ -324,6 +326,137 @@ test_back(void)
     suite_finish(&suite, "errno-back", 22 * CARD_FUNCTIONS * 2);
 }
 
+/* --- who still writes, and who has the group ---------------------------------------------------*/
+
+static void
+set_process(const CardHost *host, int pid, guint64 start_time)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
+    g_autofree char *text = g_strdup_printf(
+        "%d (vmrun-worker) D 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 %" G_GUINT64_FORMAT " 1 1", pid,
+        start_time);
+    tree_write(fake_kernel_directory(host->kernel), path, start_time != 0 ? text : "");
+}
+
+/* `lives`: for each function a bit, whether the process that hangs on it still does. */
+static bool
+only_the_unwritten_go_back(guint lives)
+{
+    g_autoptr(CardHost) host = card_host_new();
+    g_autoptr(VrJournal) journal = card_host_journal(host);
+    g_autoptr(GError) error = NULL;
+    g_assert_true(card_host_start(host, NULL, &error, &error));
+    journal->phase = VR_PHASE_STUCK;
+    for (guint i = 0; i < CARD_FUNCTIONS; i++) {
+        vr_journal_set_stuck(journal, (VrStuck){card_pci_address(i), 500 + (int) i, 1000 + i});
+        set_process(host, 500 + (int) i, (lives & 1u << i) != 0 ? 1000 + i : 0);
+    }
+    card_host_record(host, journal);
+    bool done = card_host_recover(host, NULL, NULL, &error);
+    bool fine = done == (lives == 0);
+    for (guint i = 0; i < CARD_FUNCTIONS; i++) {
+        bool hangs = (lives & 1u << i) != 0;
+        g_autofree char *pid = g_strdup_printf("%d", 500 + (int) i);
+        fine = fine && card_host_is_back(host, i) == !hangs &&
+               (!hangs || (strstr(error->message, card_address(i)) != NULL &&
+                           strstr(error->message, pid) != NULL));
+        set_process(host, 500 + (int) i, 0);
+    }
+    if (!fine && error != NULL) {
+        g_test_message("%s", error->message);
+    }
+    return fine && can_be_finished(host);
+}
+
+/* The abandoned worker finishes its write after all; the device is looked at again then. */
+static bool
+late_completion_is_seen(guint function, bool back)
+{
+    g_autoptr(CardHost) host = card_host_new();
+    g_autoptr(GError) first = NULL;
+    g_autoptr(GError) left = NULL;
+    Hanging hanging = hanging_for(host, function, back);
+    VrExecutor executor = {execute_hanging, observe_hanging, NULL, &hanging};
+    g_autofree char *path = vr_pci_driver_path(hanging.from, "unbind");
+    if (back) {
+        g_assert_true(card_host_start(host, NULL, &first, &left));
+        g_assert_false(card_host_recover(host, &executor, NULL, &left));
+    } else {
+        g_assert_false(card_host_start(host, &executor, &first, &left));
+    }
+    g_autofree char *before = fake_kernel_driver(host->kernel, card_address(function));
+    bool told = left != NULL && g_str_equal(before, hanging.from) &&
+                strstr(left->message, card_address(function)) != NULL;
+    g_clear_error(&left);
+    fake_kernel_revive(host->kernel); /* while it lives nothing more is written to it */
+    bool again = card_host_recover(host, NULL, NULL, &left);
+    bool quiet = !again && fake_kernel_writes(host->kernel) == 0;
+    g_assert_true(vr_sysroot_write(host->root, path, card_address(function), NULL));
+    return told && quiet && hanging.touched == 0 && can_be_finished(host);
+}
+
+/* The group of one function has a user: the others go back, and that one when it is free. */
+static bool
+held_one_waits_alone(guint function)
+{
+    g_autoptr(CardHost) host = card_host_new_in_groups();
+    g_autofree char *group = g_strdup_printf("vfio/%u", function + 1);
+    g_autofree char *node = g_strdup_printf("/dev/%s", group);
+    g_autoptr(GError) error = NULL;
+    g_assert_true(card_host_start(host, NULL, &error, &error));
+    tree_write(fake_kernel_directory(host->kernel), node, "");
+    system_calls_refuse(group, EBUSY);
+    bool done = card_host_recover(host, NULL, NULL, &error);
+    g_autofree char *driver = fake_kernel_driver(host->kernel, card_address(function));
+    g_autofree char *override = fake_kernel_override(host->kernel, card_address(function));
+    bool fine = !done && g_error_matches(error, VR_ERROR, VR_ERROR_RESTORE_INCOMPLETE) &&
+                names_only(error->message, function) && all_others_are_back(host, function) &&
+                g_str_equal(driver, "vfio-pci") && g_str_equal(override, "vfio-pci");
+    if (!fine && error != NULL) {
+        g_test_message("%s", error->message);
+    }
+    system_calls_refuse(NULL, 0);
+    return fine && can_be_finished(host);
+}
+
+/* All are in it: nothing can move, so nothing is written at all. */
+static bool
+held_card_is_busy(void)
+{
+    g_autoptr(CardHost) host = card_host_new();
+    g_autoptr(GError) error = NULL;
+    g_assert_true(card_host_start(host, NULL, &error, &error));
+    tree_write(fake_kernel_directory(host->kernel), "/dev/vfio/1", "");
+    system_calls_refuse("vfio/1", EBUSY);
+    fake_kernel_revive(host->kernel);
+    bool done = card_host_recover(host, NULL, NULL, &error);
+    bool fine = !done && g_error_matches(error, VR_ERROR, VR_ERROR_BUSY) &&
+                fake_kernel_writes(host->kernel) == 0;
+    system_calls_refuse(NULL, 0);
+    return fine && can_be_finished(host);
+}
+
+static void
+test_hang(void)
+{
+    Suite suite = {0};
+    for (guint lives = 0; lives < 1u << CARD_FUNCTIONS; lives++) {
+        g_autofree char *what = g_strdup_printf("writers that live: 0x%x", lives);
+        suite_count(&suite, only_the_unwritten_go_back(lives), what);
+    }
+    for (guint i = 0; i < 2 * CARD_FUNCTIONS; i++) {
+        g_autofree char *what =
+            g_strdup_printf("%s done late, %s", card_address(i / 2), i % 2 == 1 ? "back" : "out");
+        suite_count(&suite, late_completion_is_seen(i / 2, i % 2 == 1), what);
+    }
+    for (guint i = 0; i < CARD_FUNCTIONS; i++) {
+        g_autofree char *what = g_strdup_printf("%s is held", card_address(i));
+        suite_count(&suite, held_one_waits_alone(i), what);
+    }
+    suite_count(&suite, held_card_is_busy(), "the card is held");
+    suite_finish(&suite, "stuck-and-held", (1u << CARD_FUNCTIONS) + 3 * CARD_FUNCTIONS + 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -333,5 +466,6 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/errno-faults/out", test_out);
     g_test_add_func("/errno-faults/back", test_back);
+    g_test_add_func("/errno-faults/hang", test_hang);
     return g_test_run();
 }
