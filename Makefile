@@ -71,7 +71,7 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIBRARY = $(BUILD)/libvmrun.a
 PROGRAM = $(BUILD)/vmrun
 # In test programs only, what changes a file passes through tests/support/system_calls.c.
-WRAPPED_CALLS = openat syscall write pwrite fsync renameat unlinkat mkdirat fchmod fchmodat ftruncate
+WRAPPED_CALLS = dlsym openat syscall write pwrite fsync renameat unlinkat mkdirat fchmod fchmodat ftruncate
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c tests/contract/*.c)))
 REPLAYS = $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SOURCES))
 TESTS = $(UNIT_TESTS) $(REPLAYS)

@@ -14,6 +14,9 @@
  * as gone. */
 uint64_t vr_process_start_time(const VrSysroot *root, int pid);
 
+/* The parent of a process, 0: not known. */
+int vr_process_parent(const VrSysroot *root, int pid);
+
 /* Does this very process still live? */
 bool vr_process_is_alive(const VrSysroot *root, int pid, uint64_t start_time);
 

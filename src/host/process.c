@@ -51,6 +51,20 @@ vr_process_where(const VrSysroot *root, int pid)
     return g_strdup_printf("state %c%s%s", rest[2], told ? " in " : "", told ? place : "");
 }
 
+int
+vr_process_parent(const VrSysroot *root, int pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
+    g_autofree char *text = pid > 0 ? vr_sysroot_read_optional(root, path) : NULL;
+    const char *rest = text != NULL ? strrchr(text, ')') : NULL;
+    g_auto(GStrv) fields = rest != NULL ? g_strsplit(rest, " ", 4) : NULL; /* ") S 1 …" */
+    uint64_t parent = 0;
+    return fields != NULL && g_strv_length(fields) >= 3 &&
+                   vr_text_to_uint(fields[2], 0, G_MAXINT, &parent)
+               ? (int) parent
+               : 0;
+}
+
 bool
 vr_process_is_alive(const VrSysroot *root, int pid, uint64_t start_time)
 {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/domain.h>
 
+#include "run/domain_private.h"
+#include "run/worker_private.h"
+
 #include <vmrun/error.h>
 #include <vmrun/files.h>
 #include <vmrun/pci.h>
@@ -26,7 +29,9 @@
 struct _VrDomain {
     const VrSysroot *root;
     char *uri, *name, *uuid, *boot_id;
-    VrWorker *worker; /* NULL: not connected */
+    VrWorker *worker;           /* NULL: not connected */
+    const char *const *program; /* NULL: this same one */
+    unsigned limit_ms;          /* of each call, 0: none */
 };
 
 VrDomain *
@@ -40,6 +45,13 @@ vr_domain_new(const VrSysroot *root, const char *uri, const char *name, const ch
     domain->uuid = g_strdup(uuid);
     domain->boot_id = g_strdup(boot_id);
     return domain;
+}
+
+void
+vr_domain_use(VrDomain *domain, const char *const *argv, unsigned limit_ms)
+{
+    domain->program = argv;
+    domain->limit_ms = limit_ms;
 }
 
 void
@@ -86,9 +98,13 @@ static JsonObject *
 call_worker(VrDomain *domain, JsonObject *request, unsigned timeout_ms, GError **error)
 {
     GError *cause = NULL;
-    JsonObject *answer = vr_worker_call(domain->worker, request, timeout_ms, &cause);
+    unsigned wait_ms = domain->limit_ms != 0 ? MIN(domain->limit_ms, timeout_ms) : timeout_ms;
+    JsonObject *answer = vr_worker_call(domain->worker, request, wait_ms, &cause);
     if (answer == NULL) {
-        if (g_error_matches(cause, VR_ERROR, VR_ERROR_STUCK) || vr_worker_is_lost(domain->worker)) {
+        /* A connection that was lost does not come back by itself either. */
+        if (g_error_matches(cause, VR_ERROR, VR_ERROR_STUCK) ||
+            g_error_matches(cause, VR_ERROR, VR_ERROR_UNREACHABLE) ||
+            vr_worker_is_lost(domain->worker)) {
             drop_worker(domain, cause);
         }
         g_propagate_error(error, cause);
@@ -102,7 +118,8 @@ vr_domain_connect(VrDomain *domain, GError **error)
     if (domain->worker != NULL) {
         return true;
     }
-    domain->worker = vr_worker_start(domain->root, domain->name, error);
+    domain->worker = vr_worker_start_for(
+        domain->root, domain->program == NULL ? domain->name : NULL, domain->program, error);
     if (domain->worker == NULL) {
         return false;
     }
@@ -121,7 +138,7 @@ vr_domain_connect(VrDomain *domain, GError **error)
 }
 
 static JsonObject *
-ask(VrDomain *domain, const char *verb, unsigned timeout_ms, GError **error)
+ask_once(VrDomain *domain, const char *verb, unsigned timeout_ms, GError **error)
 {
     if (!vr_domain_connect(domain, error)) {
         return NULL;
@@ -130,6 +147,24 @@ ask(VrDomain *domain, const char *verb, unsigned timeout_ms, GError **error)
     json_object_set_string_member(request, "uuid", domain->uuid);
     json_object_set_string_member(request, "name", domain->name);
     return call_worker(domain, request, timeout_ms, error);
+}
+
+/* Questions can be put twice, and so can a wish that a domain be gone: once more over another
+ * connection, when the daemon was restarted under this one. */
+static JsonObject *
+ask(VrDomain *domain, const char *verb, unsigned timeout_ms, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    bool was_connected = domain->worker != NULL;
+    JsonObject *answer = ask_once(domain, verb, timeout_ms, &failure);
+    if (answer != NULL) {
+        return answer;
+    }
+    if (was_connected && g_error_matches(failure, VR_ERROR, VR_ERROR_UNREACHABLE)) {
+        return ask_once(domain, verb, timeout_ms, error);
+    }
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return NULL;
 }
 
 static bool

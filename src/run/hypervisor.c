@@ -71,6 +71,12 @@ code_of(const virError *cause, VrError otherwise)
     if (code == VIR_ERR_NO_DOMAIN) {
         return VR_ERROR_NOT_FOUND;
     }
+    /* The daemon ended, or was restarted (libvirt src/rpc/virnetclient.c: "client socket is
+     * closed", "End of file while reading data"): nothing is said about the domain by that. */
+    if (code == VIR_ERR_RPC || code == VIR_ERR_NO_CONNECT || code == VIR_ERR_INVALID_CONN ||
+        (cause != NULL && (cause->domain == VIR_FROM_RPC || cause->domain == VIR_FROM_REMOTE))) {
+        return VR_ERROR_UNREACHABLE;
+    }
     if (code == VIR_ERR_AUTH_FAILED || code == VIR_ERR_AUTH_CANCELLED ||
         code == VIR_ERR_AUTH_UNAVAILABLE || code == VIR_ERR_ACCESS_DENIED) {
         return VR_ERROR_NOT_AUTHORISED;

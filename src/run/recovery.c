@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A command may look at the lock for a moment; longer than this is a supervisor. */
 #define LOCK_TIMEOUT_MS 500
@@ -109,9 +110,20 @@ look_at_processes(const VrSysroot *root, const char *uuid)
         if (is_qemu_of(root, (int) pid, command, uuid)) {
             seen.qemu_pid = (int) pid;
         }
-        seen.creator_lives = seen.creator_lives || can_create_domains(command);
+        seen.creator_lives = seen.creator_lives || (can_create_domains(command) &&
+                                                    vr_process_parent(root, (int) pid) != getpid());
     }
     return seen;
+}
+
+bool
+vr_guest_may_live(const VrSysroot *root, const VrJournal *journal)
+{
+    if (vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time)) {
+        return true;
+    }
+    Seen seen = look_at_processes(root, journal->domain_uuid);
+    return seen.qemu_pid > 0 || seen.creator_lives;
 }
 
 static VrDomainSeen

@@ -112,6 +112,20 @@ session_lock(VrSession *session, GError **error)
     return vr_error_prefix(error, "lock '%s'", name);
 }
 
+/* A guest that may run keeps its card; the record leads back when somebody can tell. */
+static bool
+leave_the_guest(VrSession *session, GError **error)
+{
+    vr_error_recode(error, VR_ERROR_RESTORE_INCOMPLETE);
+    vr_error_prefix(error,
+                    "the guest may be running, so nothing was given back (when libvirt answers: "
+                    "vmrun restore %s, or vmrun run %s to take it over)",
+                    session->profile->name, session->profile->name);
+    vr_session_set_state(session, VR_STATE_NEEDS_RESTORE,
+                         error != NULL && *error != NULL ? (*error)->message : NULL);
+    return false;
+}
+
 /* Take the devices, run the guest to its end. Everything that this leaves behind is given back by
  * the caller. */
 static bool
@@ -119,7 +133,8 @@ take_and_run(VrSession *session, GError **error)
 {
     if (!session->adopted &&
         (!vr_session_take(session, error) || !vr_session_start(session, error))) {
-        return vr_error_recode(error, VR_ERROR_START_FAILED);
+        return session->may_live ? leave_the_guest(session, error)
+                                 : vr_error_recode(error, VR_ERROR_START_FAILED);
     }
     return vr_session_watch(session, error);
 }

@@ -100,9 +100,14 @@ static void
 clean_up_domain(VrSession *session)
 {
     g_autoptr(GError) error = NULL;
-    if (!vr_domain_destroy(session->domain, &error)) {
-        vr_session_say(session, VR_STAGE_WARNING, "clean up after the failed start: %s",
-                       error->message);
+    if (vr_domain_destroy(session->domain, &error)) {
+        return;
+    }
+    vr_session_say(session, VR_STAGE_WARNING, "clean up after the failed start: %s",
+                   error->message);
+    if (vr_guest_may_live(session->root, session->journal)) {
+        session->detached = true; /* its card is not ours to move */
+        session->may_live = true;
     }
 }
 

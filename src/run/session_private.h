@@ -38,6 +38,7 @@ typedef struct {
     bool finishing;   /* vr_session_finish: at the deadline, power off or leave */
     bool guest_ran;   /* it was started, here or by the supervisor before */
     bool detached;    /* the guest is left running: nothing is given back */
+    bool may_live;    /* its start failed, and nobody can say whether it runs: detached, too */
     bool stop_failed; /* it was to be powered off, and libvirt could not */
     bool powered_off; /* at the deadline; what is waited for now is QEMU's end */
     VrAlive alive;    /* with alive=agent */
@@ -113,6 +114,12 @@ bool vr_wait_for_groups(VrScout *scout, const VrHostState *before, unsigned time
 
 /* Who has this function's group open, in words. Owned, never NULL. */
 char *vr_group_holders(VrScout *scout, const VrBinding *held);
+
+/*
+ * Where libvirt cannot say whether the guest is gone: the kernel's word. Its QEMU lives, recorded
+ * or not, or somebody does who may be creating it this moment (not a worker of our own).
+ */
+bool vr_guest_may_live(const VrSysroot *root, const VrJournal *journal);
 
 /* Is this computer shutting down? Then nothing is moved any more: a driver that is bound now is
  * what hangs a shutdown, and bindings do not outlive it. */
