@@ -165,6 +165,23 @@ show_qemu(int pid)
     store(domain, text);
 }
 
+/* Until it is there, or gone: as libvirt, which waits for both. */
+static void
+wait_for_qemu(int pid, bool there)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", pid);
+    for (guint i = 0; i < 2000; i++) {
+        g_autofree char *arguments = NULL;
+        gsize size_bytes = 0;
+        bool seen = g_file_get_contents(path, &arguments, &size_bytes, NULL) &&
+                    memmem(arguments, size_bytes, UUID, strlen(UUID)) != NULL;
+        if (seen == there) {
+            return;
+        }
+        usleep(5000);
+    }
+}
+
 static void
 start_qemu(void)
 {
@@ -187,7 +204,7 @@ start_qemu(void)
     waitpid(between, NULL, 0);
     close(ends[0]);
     close(ends[1]);
-    usleep(20000); /* its arguments are those of the new program then */
+    wait_for_qemu(pid, true); /* its arguments are those of the new program then */
     show_qemu(pid);
 }
 
@@ -199,6 +216,7 @@ end_qemu(const char *reason)
     g_autofree char *text = g_strdup_printf("shutting down, reason=%s\n", reason);
     if (qemu_pid() > 0) {
         kill(qemu_pid(), SIGKILL);
+        wait_for_qemu(qemu_pid(), false);
         store(log, text);
         unlink(domain);
     }
