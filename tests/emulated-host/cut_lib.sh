@@ -3,7 +3,7 @@
 journal=/var/lib/vmrun/journal
 
 is_running_or_dead() {
-	state_is gaming running || ! kill -0 "$supervisor"
+	state_is gaming running || ! kill -0 "$supervisor" 2>/dev/null
 }
 
 start_and_wait() {
