@@ -12,9 +12,14 @@
 /*
  * Was this process started by systemd in place of one of the same unit that was killed? Then the
  * guest that it left is adopted, but none is started: a guest that died is not started again by
- * itself, whatever else died with it.
+ * itself, whatever else died with it. So in doubt, when systemd does not say, the answer is yes.
+ * A process that is no unit's first one was started by somebody: no.
  */
 bool vr_unit_is_restarted(const VrSysroot *root, const char *profile);
+
+/* Is `exec_pid`, systemd's $SYSTEMD_EXEC_PID or NULL, this very process? A shell below some other
+ * unit inherits the variable, with another number. Pure. */
+bool vr_unit_is_first_process(const char *exec_pid, int pid);
 
 /* The same from what systemd said: "NRestarts=N" and "InvocationID=…" on lines of their own.
  * `invocation`: our own. A count of another invocation says nothing. Pure. */

@@ -10,9 +10,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
-/* systemd answers at once or is not to be counted on. */
-#define SHOW_TIMEOUT_MS 5000
+/* systemd may be busy with the very death that is asked about. */
+#define SHOW_TIMEOUT_MS 30000
 
 static char *
 value_of(const char *properties, const char *name)
@@ -38,6 +39,14 @@ vr_unit_text_is_restarted(const char *properties, const char *invocation)
 }
 
 bool
+vr_unit_is_first_process(const char *exec_pid, int pid)
+{
+    uint64_t number = 0;
+    return exec_pid != NULL && vr_text_to_uint(exec_pid, 1, G_MAXINT, &number) &&
+           number == (uint64_t) pid;
+}
+
+bool
 vr_unit_is_restarted(const VrSysroot *root, const char *profile)
 {
     const char *invocation = g_getenv("INVOCATION_ID"); /* systemd.exec(5) */
@@ -46,11 +55,13 @@ vr_unit_is_restarted(const VrSysroot *root, const char *profile)
         "systemctl", "show", "--property=NRestarts", "--property=InvocationID", unit, NULL,
     };
     g_autoptr(GError) ignored = NULL;
-    if (invocation == NULL || !vr_sysroot_is_live(root)) {
+    if (invocation == NULL || !vr_sysroot_is_live(root) ||
+        !vr_unit_is_first_process(g_getenv("SYSTEMD_EXEC_PID"), (int) getpid())) {
         return false;
     }
     g_autoptr(VrSpawnResult) result = vr_spawn(argv, SHOW_TIMEOUT_MS, &ignored);
-    return result != NULL && vr_unit_text_is_restarted(result->standard_output, invocation);
+    bool answered = result != NULL && result->exit_status == 0;
+    return !answered || vr_unit_text_is_restarted(result->standard_output, invocation);
 }
 
 void

@@ -33,6 +33,36 @@ test_restarted(void)
     }
 }
 
+static void
+test_first_process(void)
+{
+    g_assert_true(vr_unit_is_first_process("4242", 4242));
+    g_assert_false(vr_unit_is_first_process("4241", 4242));
+    g_assert_false(vr_unit_is_first_process(NULL, 4242));
+    g_assert_false(vr_unit_is_first_process("", 4242));
+    g_assert_false(vr_unit_is_first_process("4242 ", 4242));
+    g_assert_false(vr_unit_is_first_process("0", 0));
+}
+
+/* systemd that does not answer, for the unit's own process: no guest is started then. */
+static void
+test_in_doubt_it_is_a_restart(void)
+{
+    g_autoptr(VrSysroot) root = vr_sysroot_new("/", NULL);
+    g_autofree char *own = g_strdup_printf("%d", (int) getpid());
+    g_autofree char *path = g_strdup(g_getenv("PATH"));
+    g_setenv("PATH", "/nonexistent", TRUE);
+    g_setenv("INVOCATION_ID", ID, TRUE);
+    g_setenv("SYSTEMD_EXEC_PID", own, TRUE);
+    g_assert_true(vr_unit_is_restarted(root, "gaming"));
+    g_setenv("SYSTEMD_EXEC_PID", "1", TRUE);
+    g_assert_false(vr_unit_is_restarted(root, "gaming"));
+    g_unsetenv("SYSTEMD_EXEC_PID");
+    g_assert_false(vr_unit_is_restarted(root, "gaming"));
+    g_unsetenv("INVOCATION_ID");
+    g_setenv("PATH", path, TRUE);
+}
+
 /* Listens as systemd does, by a path or by an abstract name; NULL-terminated what came, or "". */
 static void
 assert_told(const char *name, unsigned seconds, const char *wanted)
@@ -89,6 +119,8 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/unit/restarted", test_restarted);
+    g_test_add_func("/unit/first-process", test_first_process);
+    g_test_add_func("/unit/in-doubt-it-is-a-restart", test_in_doubt_it_is_a_restart);
     g_test_add_func("/unit/extend-stop", test_extend_stop);
     g_test_add_func("/unit/nobody-to-tell", test_nobody_to_tell);
     return g_test_run();
