@@ -46,7 +46,7 @@ BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sys
 HOST_SOURCES = $(addprefix src/host/, accounts.c cmdline.c cpu_topology.c disk_facts.c file_facts.c \
 	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
 	host_state_text.c identity.c image_header.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
-	network.c option_rom.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
+	network.c node_modes.c option_rom.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
 	process_scan.c profile_files.c qemu_conf.c storage.c virtualisation.c)
 PLAN_SOURCES = $(addprefix src/plan/, alive.c checks.c checks_boot.c checks_confinement.c checks_disks.c checks_functions.c \
 	checks_gpu.c checks_guest.c checks_holders.c checks_iommu.c checks_memory.c checks_paths.c \
@@ -72,6 +72,8 @@ LIBRARY = $(BUILD)/libvmrun.a
 PROGRAM = $(BUILD)/vmrun
 # In test programs only, what changes a file passes through tests/support/system_calls.c.
 WRAPPED_CALLS = dlsym openat syscall write pwrite fsync renameat unlinkat mkdirat fchmod fchmodat ftruncate
+# Holds device nodes inside of the emulated host.
+HOLDER = $(BUILD)/tests/emulated-host/inside/hold
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c tests/contract/*.c)))
 REPLAYS = $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/tests/fuzz/replay_%,$(FUZZ_SOURCES))
 TESTS = $(UNIT_TESTS) $(REPLAYS)
@@ -106,8 +108,9 @@ $(REPLAYS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o \
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(FUZZ_SUPPORT)) $(LIBRARY)
 $(TESTS) $(FUZZERS): MORE = $(foreach name,$(WRAPPED_CALLS),-Xlinker --wrap=$(name)) @tests/support/stand_ins
 $(FUZZERS): MORE += -fsanitize=fuzzer
+$(HOLDER): $(BUILD)/%: $(BUILD)/%.o
 $(ORACLE): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/support/oracle.o $(BUILD)/tests/support/oracle_replay.o
-$(PROGRAM) $(TESTS) $(FUZZERS) $(ORACLE):
+$(PROGRAM) $(TESTS) $(FUZZERS) $(ORACLE) $(HOLDER):
 	$(call say,LINK,$@)
 	$(CC) $(VR_LDFLAGS) $(MORE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBRARY_LIBS)
 
@@ -135,7 +138,7 @@ check-fast: ## the same without sanitisers, valgrind and the emulated host; unde
 	@tests/install-packages build run check
 	+@tests/run-stages $(FAST_STAGES)
 
-tests: $(TESTS) $(ORACLE)
+tests: $(TESTS) $(ORACLE) $(HOLDER)
 fuzzers: $(FUZZERS)
 
 lint: ## layers, headers, sizes, words, cppcheck, format
@@ -157,7 +160,7 @@ check-asan: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 check-valgrind: tests ## unit tests under valgrind's memory checker
 	@$(RUN_TESTS) --name valgrind --wrap tests/valgrind $(TESTS)
 
-check-emulated: $(PROGRAM) $(BUILD)/tests/contract/binding_contract $(ORACLE) ## whole sessions in an emulated computer with an IOMMU and a card
+check-emulated: $(PROGRAM) $(BUILD)/tests/contract/binding_contract $(ORACLE) $(HOLDER) ## whole sessions in an emulated computer with an IOMMU and a card
 	@$(RUN_TESTS) --name emulated-host --live tests/emulated-host/check
 
 golden-update: $(PROGRAM) $(BUILD)/tests/unit/test_domain_xml ## accept what vmrun says now; review the diff before you commit it

@@ -27,6 +27,7 @@ typedef struct {
 
 typedef enum {
     VR_ATTRIBUTE_TEXT,  /* put back as it was */
+    VR_ATTRIBUTE_NODE,  /* a device node's mode (node_modes.h) */
     VR_ATTRIBUTE_COUNT, /* a pool shared with others: what is put back is the difference */
 } VrAttributeKind;
 
@@ -122,6 +123,13 @@ VrHostState *vr_host_state_observe(const VrSysroot *root, const VrHostState *sha
 
 /* The shape to observe for a set of addresses: their bindings, power/control and d3cold_allowed. */
 VrHostState *vr_host_state_shape(const GArray *addresses);
+
+/* Add the device nodes of a function that may be closed while it moves, as they are now. */
+void vr_host_state_shape_nodes(VrHostState *shape, const VrSysroot *root, VrPciAddress address);
+
+/* Does an attribute have to be written to get from one value to the other? NULL: it is not there.
+ */
+bool vr_attribute_differs(VrAttributeKind kind, const char *now, const char *wanted);
 
 /* As JSON text (one object) and back; the journal and the worker speak it. Parsing validates every
  * field. Owned. */

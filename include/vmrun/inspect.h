@@ -42,9 +42,11 @@ typedef struct {
  * Read the facts of `root`, judge, choose, check and describe. Writes nothing, starts nothing, does
  * not talk to libvirt. A host that is not ready is a finding in `report`; NULL only when the
  * profile's identity file is there and is wrong. `profile` and `root` must outlive the result.
- * `scout` looks at what could block; NULL: one of its own.
+ * `scout` looks at what could block; NULL: one of its own. A program that holds a chosen function
+ * is given patience_ms to go by itself.
  */
-VrInspection *vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **error);
+VrInspection *vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout,
+                         unsigned patience_ms, GError **error);
 
 /*
  * Once more, right before libvirt opens the files by name: the same files, by their inodes, and

@@ -53,7 +53,7 @@ typedef struct {
     VrTristate boot_vga;        /* VR_UNKNOWN: no such attribute */
     int numa_node;              /* -1: not told */
     bool is_virtual;            /* SR-IOV virtual function (physfn link) */
-    unsigned virtual_functions; /* sriov_numvfs */
+    unsigned virtual_functions; /* of SR-IOV, that are there */
     bool is_dead;               /* vendor 0xffff, revision 0xff or header type 0x7f */
     bool has_parent;            /* false: on a root bus */
     VrPciAddress parent;        /* the bridge above */

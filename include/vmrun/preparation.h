@@ -33,7 +33,8 @@ typedef struct {
     void *data;
     /* What functions say of themselves (vr_worker_capabilities). NULL: they are not asked. */
     GPtrArray *(*ask)(const VrSysroot *root, const GArray *addresses, GError **error);
-    VrScout *scout; /* NULL: one of its own */
+    VrScout *scout;       /* NULL: one of its own */
+    unsigned patience_ms; /* how long a holder is given to go by itself */
 } VrReaders;
 
 /*
@@ -44,7 +45,7 @@ typedef struct {
 VrPreparation *vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
                                    const VrReaders *readers, GError **error);
 
-/* The same for commands that hold no lock and write nothing: observes in this process. */
+/* The same for commands that hold no lock and write nothing: a scout observes (scout.h). */
 VrPreparation *vr_preparation_look(VrSysroot *root, const VrProfile *profile, GError **error);
 
 void vr_preparation_free(VrPreparation *preparation);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <vmrun/gpu_users.h>
+#include <vmrun/host_state.h>
 #include <vmrun/sysroot.h>
 
 #include <glib.h>
@@ -37,6 +38,23 @@ VrHolders *vr_scout_processes(VrScout *scout, const GPtrArray *functions, GError
 /* vr_gpu_users_find(), in another process. Never NULL: without an answer no process is known, and
  * *error says so (may be NULL). */
 VrHolders *vr_scout_users(VrScout *scout, const VrHostFacts *facts, const GPtrArray *functions,
+                          GError **error);
+
+/* The same, looked at again and again for up to wait_ms while somebody is there who is none of
+ * `units` (NULL-terminated; NULL: none), which are going to be stopped: who only opens a node for a
+ * moment does not keep a card from its guest. */
+VrHolders *vr_scout_users_patiently(VrScout *scout, const VrHostFacts *facts,
+                                    const GPtrArray *functions, const char *const *units,
+                                    unsigned wait_ms, GError **error);
+
+/*
+ * vr_host_state_observe(), in another process. VR_ERROR_STUCK names the devices that do not answer.
+ */
+VrHostState *vr_scout_observe(VrScout *scout, const VrHostState *shape, GError **error);
+
+/* The QEMU of a domain, *out_pid 0: there is none, and whether somebody lives who could create it.
+ * `uuid` may be NULL. False: there was no answer. */
+bool vr_scout_find_domain(VrScout *scout, const char *uuid, int *out_pid, bool *out_creator,
                           GError **error);
 
 /* vr_vfio_group_is_busy(), in another process. No answer within timeout_ms counts as VR_YES: it is

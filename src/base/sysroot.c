@@ -165,6 +165,8 @@ open_below(const VrSysroot *root, const char *path, int flags)
 int
 vr_sysroot_open(const VrSysroot *root, const char *path, int flags, GError **error)
 {
+    tell_reader(root, path);
+
     int fd = open_below(root, path, flags);
 
     if (fd < 0) {

@@ -50,7 +50,7 @@ vr_cmd_xml(const VrOptions *options)
         return status;
     }
 
-    g_autoptr(VrInspection) inspection = vr_inspect(options->root, profile, NULL, &error);
+    g_autoptr(VrInspection) inspection = vr_inspect(options->root, profile, NULL, 0, &error);
 
     if (inspection == NULL) {
         return vr_print_error(options, error);

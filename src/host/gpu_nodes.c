@@ -276,6 +276,15 @@ add_nodes_of(const VrSysroot *root, const VrPciFunction *function, GPtrArray *no
 }
 
 GPtrArray *
+vr_device_nodes_below(const VrSysroot *root, VrPciAddress address)
+{
+    GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify) vr_device_node_free);
+
+    add_nodes_below(root, address, nodes);
+    return nodes;
+}
+
+GPtrArray *
 vr_device_nodes_find(const VrSysroot *root, const GPtrArray *functions)
 {
     GPtrArray *nodes = g_ptr_array_new_with_free_func((GDestroyNotify) vr_device_node_free);

@@ -23,6 +23,9 @@ typedef struct {
     char *path; /* "/dev/dri/card1" */
 } VrDeviceNode;
 
+/* Those that the kernel made below one function. Array as below. */
+GPtrArray *vr_device_nodes_below(const VrSysroot *root, VrPciAddress address);
+
 /* `functions`: array of const VrPciFunction *. Array of VrDeviceNode, owned. */
 GPtrArray *vr_device_nodes_find(const VrSysroot *root, const GPtrArray *functions);
 

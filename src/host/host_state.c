@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/host_state.h>
 
+#include "host/gpu_nodes.h"
 #include "host/host_state_rules.h"
 
 #include <vmrun/error.h>
+#include <vmrun/node_modes.h>
 #include <vmrun/spawn.h>
 #include <vmrun/text.h>
 
@@ -326,6 +328,27 @@ vr_host_state_shape(const GArray *addresses)
     return shape;
 }
 
+void
+vr_host_state_shape_nodes(VrHostState *shape, const VrSysroot *root, VrPciAddress address)
+{
+    g_autoptr(GPtrArray) nodes = vr_device_nodes_below(root, address);
+    for (guint i = 0; i < nodes->len; i++) {
+        const VrDeviceNode *node = g_ptr_array_index(nodes, i);
+        if (vr_node_path_is_allowed(node->path)) {
+            vr_host_state_set_attribute(shape, VR_ATTRIBUTE_NODE, &address, node->path, NULL);
+        }
+    }
+}
+
+bool
+vr_attribute_differs(VrAttributeKind kind, const char *now, const char *wanted)
+{
+    if (kind == VR_ATTRIBUTE_NODE) {
+        return vr_node_value_differs(now, wanted);
+    }
+    return now != NULL && wanted != NULL && !g_str_equal(now, wanted);
+}
+
 /* Absent is an answer (*out_text NULL), everything else that goes wrong is an error. */
 static bool
 read_if_there(const VrSysroot *root, const char *path, char **out_text, GError **error)
@@ -461,7 +484,10 @@ observe_attribute(const VrSysroot *root, const VrAttribute *shape, VrHostState *
         return vr_error_set(error, VR_ERROR_CORRUPT, "%s: not a file that vmrun may change",
                             shape->path);
     }
-    if (!read_if_there(root, shape->path, &value, error)) {
+    bool read = shape->kind == VR_ATTRIBUTE_NODE
+                    ? vr_node_mode_read(root, shape->path, shape->device, &value, error)
+                    : read_if_there(root, shape->path, &value, error);
+    if (!read) {
         return false;
     }
     now.value = value;

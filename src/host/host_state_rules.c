@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/host_state_rules.h"
 
+#include <vmrun/node_modes.h>
 #include <vmrun/text.h>
 
 #include <string.h>
@@ -91,7 +92,7 @@ vr_attribute_path_is_allowed(const char *path)
 {
     VrPciAddress address;
     return path != NULL && (device_of_path(path, &address) || vr_attribute_path_is_count(path) ||
-                            is_governor_path(path));
+                            is_governor_path(path) || vr_node_path_is_allowed(path));
 }
 
 /* power/control: Documentation/ABI/testing/sysfs-devices-power; d3cold_allowed: sysfs-bus-pci */
@@ -115,6 +116,10 @@ vr_rule_is_attribute(const VrAttribute *attribute)
     if (is_governor_path(attribute->path)) {
         return attribute->kind == VR_ATTRIBUTE_TEXT && !attribute->has_device &&
                (attribute->value == NULL || matches("^[a-z_]{1,15}$", attribute->value));
+    }
+    if (vr_node_path_is_allowed(attribute->path)) {
+        return attribute->kind == VR_ATTRIBUTE_NODE && attribute->has_device &&
+               (attribute->value == NULL || vr_node_value_is_valid(attribute->value));
     }
     return attribute->path != NULL && device_of_path(attribute->path, &address) &&
            attribute->kind == VR_ATTRIBUTE_TEXT && attribute->has_device &&

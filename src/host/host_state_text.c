@@ -54,12 +54,29 @@ binding_to_json(const VrBinding *binding)
     return object;
 }
 
+static const char *const kind_names[] = {
+    [VR_ATTRIBUTE_TEXT] = "text",
+    [VR_ATTRIBUTE_NODE] = "node",
+    [VR_ATTRIBUTE_COUNT] = "count",
+};
+
+static bool
+read_kind(const char *name, VrAttributeKind *out_kind)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(kind_names); i++) {
+        if (g_strcmp0(kind_names[i], name) == 0) {
+            *out_kind = (VrAttributeKind) i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static JsonObject *
 attribute_to_json(const VrAttribute *attribute)
 {
     JsonObject *object = json_object_new();
-    json_object_set_string_member(object, "kind",
-                                  attribute->kind == VR_ATTRIBUTE_COUNT ? "count" : "text");
+    json_object_set_string_member(object, "kind", kind_names[attribute->kind]);
     if (attribute->has_device) {
         set_address(object, "device", attribute->device);
     } else {
@@ -262,10 +279,9 @@ read_attribute(JsonObject *object, VrAttribute *attribute, GError **error)
     if (attribute->has_device && !get_address(object, "device", &attribute->device, error)) {
         return false;
     }
-    if (g_strcmp0(kind, "text") != 0 && g_strcmp0(kind, "count") != 0) {
+    if (!read_kind(kind, &attribute->kind)) {
         return wrong_member(error, "kind");
     }
-    attribute->kind = g_str_equal(kind, "count") ? VR_ATTRIBUTE_COUNT : VR_ATTRIBUTE_TEXT;
     attribute->path = (char *) path; /* lent by the object */
     attribute->value = (char *) value;
     return vr_rule_is_attribute(attribute) || wrong_member(error, "path");

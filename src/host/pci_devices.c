@@ -252,17 +252,6 @@ read_boot_vga(Reading *reading)
     note_unreadable(reading, VR_PCI_UNREADABLE_BOOT_VGA, why);
 }
 
-/* A number that may be missing; 0 then. */
-static uint64_t
-read_count(Reading *reading, const char *name)
-{
-    uint64_t value = 0;
-    g_autofree char *path = g_strconcat(reading->directory, "/", name, NULL);
-    g_autofree char *text = vr_sysroot_read_optional(reading->root, path);
-
-    return text != NULL && vr_text_to_uint(text, 0, G_MAXUINT, &value) ? value : 0;
-}
-
 static void
 read_revision(Reading *reading)
 {
@@ -315,9 +304,9 @@ read_endpoint(Reading *reading, GArray *ownerships)
         g_array_append_val(ownerships, ownership);
     }
     read_node(reading);
-    reading->function->virtual_functions = (unsigned) read_count(reading, "sriov_numvfs");
-    if (reading->function->virtual_functions == 0 &&
-        vr_pci_function_is_display(reading->function)) {
+    /* Not sriov_numvfs: reading it waits for the device's lock (drivers/pci/iov.c,
+     * sriov_numvfs_show), which an unbind that hangs keeps. */
+    if (vr_pci_function_is_display(reading->function)) {
         g_autofree char *first = g_strconcat(reading->directory, "/virtfn0", NULL);
         g_autofree char *target = vr_sysroot_link_name(reading->root, first, NULL);
 
@@ -404,7 +393,7 @@ owner_of(const VrHostFacts *facts, const Ownership *ownership)
     return owner != NULL && !owner->is_virtual ? owner : NULL;
 }
 
-/* Virtual functions that are there count even where sriov_numvfs is not. */
+/* Each virtual function that is there counts for the one that it names. */
 static void
 count_virtual_functions(VrHostFacts *facts, const GArray *ownerships)
 {

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 
 #include <vmrun/error.h>
+#include <vmrun/process.h>
 #include <vmrun/text.h>
 
 #include <dirent.h>
@@ -18,6 +19,7 @@
 enum {
     KERNEL_THREAD_FLAG = 0x00200000, /* PF_KTHREAD, include/linux/sched.h */
     MAPS_LIMIT_BYTES = 32 * 1024 * 1024,
+    ARGUMENTS_LIMIT_BYTES = 256 * 1024,
 };
 
 typedef struct {
@@ -244,6 +246,49 @@ vr_process_command(const VrSysroot *root, int pid)
     g_autofree char *text = vr_sysroot_read_optional(root, path);
 
     return text != NULL && text[0] != '\0' ? vr_text_printable(text) : g_strdup("?");
+}
+
+/* QEMU's arguments tell which domain it is. */
+static bool
+is_qemu_of(const VrSysroot *root, int pid, const char *command, const char *uuid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", pid);
+    if (uuid == NULL || !g_str_has_prefix(command, "qemu")) {
+        return false;
+    }
+    g_autoptr(GBytes) arguments = vr_sysroot_read_bytes(root, path, ARGUMENTS_LIMIT_BYTES, NULL);
+    gsize size_bytes = 0;
+    const char *text = arguments != NULL ? g_bytes_get_data(arguments, &size_bytes) : NULL;
+    return text != NULL && memmem(text, size_bytes, uuid, strlen(uuid)) != NULL;
+}
+
+/* A daemon, or the worker that a dead supervisor left with the embedded driver. */
+static bool
+can_create_domains(const char *command)
+{
+    static const char *const names[] = {"libvirtd", "virtqemud", "vmrun-worker", NULL};
+    return g_strv_contains(names, command);
+}
+
+void
+vr_process_find_domain(const VrSysroot *root, const char *uuid, int supervisor, int *out_pid,
+                       bool *out_creator)
+{
+    g_autoptr(GPtrArray) names = vr_sysroot_list(root, "/proc", NULL);
+    *out_pid = 0;
+    *out_creator = false;
+    for (guint i = 0; names != NULL && i < names->len; i++) {
+        uint64_t pid = 0;
+        if (!vr_text_to_uint(g_ptr_array_index(names, i), 1, G_MAXINT, &pid)) {
+            continue;
+        }
+        g_autofree char *command = vr_process_command(root, (int) pid);
+        if (is_qemu_of(root, (int) pid, command, uuid)) {
+            *out_pid = (int) pid;
+        }
+        *out_creator = *out_creator || (can_create_domains(command) &&
+                                        vr_process_parent(root, (int) pid) != supervisor);
+    }
 }
 
 static bool

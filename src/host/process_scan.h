@@ -36,6 +36,15 @@ unsigned vr_process_scan(const VrSysroot *root, bool mappings, VrOpenFileVisitor
 /* May the process write through this descriptor? True when it cannot be told. */
 bool vr_process_fd_can_write(const VrSysroot *root, int pid, const char *fd_name);
 
+/*
+ * What the kernel knows of a domain where libvirt does not answer: *out_pid, its QEMU, 0: none;
+ * *out_creator: a process lives that could create it; workers of `supervisor` and itself are not
+ * meant. `uuid` may be NULL. Reads the arguments of every QEMU, which waits for its memory's lock:
+ * not for a process that must not block.
+ */
+void vr_process_find_domain(const VrSysroot *root, const char *uuid, int supervisor, int *out_pid,
+                            bool *out_creator);
+
 /* Name of the program as the kernel keeps it, printable. Never NULL. */
 char *vr_process_command(const VrSysroot *root, int pid);
 

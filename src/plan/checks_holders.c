@@ -148,9 +148,11 @@ add_unreadable(const VrCheckInput *input, VrReport *report)
                   g_strdup_printf("%u processes could not be looked into: one of them may hold the "
                                   "card",
                                   input->holders->unreadable_processes),
-                  g_strdup("/proc/*/fd: permission denied"),
-                  input->have_root ? g_strdup("run this outside of the container that you are in")
-                                   : g_strdup("run this as root"));
+                  g_strdup("/proc/*/fd: permission denied, or a process that hangs (state D)"),
+                  input->have_root
+                      ? g_strdup("run this outside of the container that you are in; end what "
+                                 "hangs, see ps for state D")
+                      : g_strdup("run this as root"));
 }
 
 /* Inputs leave with the card as a plug that is pulled: nobody hangs, so they are not held. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/plan.h>
 
+#include <vmrun/node_modes.h>
+
 #include <string.h>
 
 #define VFIO_PCI "vfio-pci"
@@ -253,7 +255,7 @@ add_device_attributes(VrPlan *plan, const VrHostState *now, const VrHostState *w
             target->value == NULL || attribute == NULL || attribute->value == NULL) {
             continue;
         }
-        bool differs = !g_str_equal(attribute->value, target->value);
+        bool differs = vr_attribute_differs(target->kind, attribute->value, target->value);
         bool again = after_bind && moves && is_reset_by_drivers(target);
         if (again || (differs && after_bind != move->leaves)) {
             add_attribute_step(plan, attribute, target->value);
@@ -369,6 +371,10 @@ vr_host_state_wanted(const VrHostState *now)
             attribute->value != NULL) {
             g_free(attribute->value);
             attribute->value = g_strdup(is_reset_by_drivers(attribute) ? "on" : "0");
+        } else if (attribute->kind == VR_ATTRIBUTE_NODE && attribute->value != NULL) {
+            char *closed = vr_node_value_closed(attribute->value);
+            g_free(attribute->value);
+            attribute->value = closed;
         }
     }
     for (guint i = 0; i < wanted->units->len; i++) {
@@ -387,6 +393,12 @@ or_none(const char *text)
 static char *
 describe_attribute(const VrStep *step, const char *address)
 {
+    if (vr_node_path_is_allowed(step->path)) {
+        return g_strdup_printf("%s  %s %s (%s)", address,
+                               vr_node_value_is_closed(step->value) ? "close to everybody but root"
+                                                                    : "give its mode back to",
+                               step->path, or_none(step->value));
+    }
     const char *device_path = strstr(step->path, address);
     const char *name =
         step->has_device && device_path != NULL ? device_path + strlen(address) + 1 : step->path;

@@ -207,14 +207,33 @@ choose(VrInspection *inspection, VrSysroot *root)
     inspection->uri = vr_inspect_uri(inspection->profile, inspection->facts);
 }
 
-static void
-check(VrInspection *inspection, VrScout *scout)
+/* They go before the card does, and are not waited for now. Lent, NULL-terminated. */
+static GPtrArray *
+units_to_stop(const VrProfile *profile)
 {
+    GPtrArray *units = g_ptr_array_new();
+
+    for (guint i = 0; i < profile->stop_units->len; i++) {
+        g_ptr_array_add(units, profile->stop_units->pdata[i]);
+    }
+    for (const char *const *unit = vr_known_gpu_units(); *unit != NULL; unit++) {
+        g_ptr_array_add(units, (gpointer) *unit);
+    }
+    g_ptr_array_add(units, NULL);
+    return units;
+}
+
+static void
+check(VrInspection *inspection, VrScout *scout, unsigned patience_ms)
+{
+    g_autoptr(GPtrArray) stopped = units_to_stop(inspection->profile);
     g_autoptr(GError) blind = NULL;
     g_autoptr(GPtrArray) functions = vr_devices_functions(inspection->devices);
     g_autoptr(GPtrArray) files = vr_file_facts_load(inspection->facts, inspection->profile);
 
-    inspection->holders = vr_scout_users(scout, inspection->facts, functions, &blind);
+    inspection->holders =
+        vr_scout_users_patiently(scout, inspection->facts, functions,
+                                 (const char *const *) stopped->pdata, patience_ms, &blind);
     inspection->holders_error = blind != NULL ? g_strdup(blind->message) : NULL;
     inspection->disks = vr_disk_facts_load(inspection->facts, inspection->profile);
     inspection->paths = vr_path_facts_load(inspection->facts, inspection->profile);
@@ -258,7 +277,8 @@ describe(VrInspection *inspection, VrSysroot *root)
 }
 
 VrInspection *
-vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **error)
+vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, unsigned patience_ms,
+           GError **error)
 {
     g_autoptr(VrScout) own = scout == NULL ? vr_scout_new(root) : NULL;
     g_autoptr(VrInspection) inspection = g_new0(VrInspection, 1);
@@ -269,7 +289,7 @@ vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **e
         return NULL;
     }
     choose(inspection, root);
-    check(inspection, scout != NULL ? scout : own);
+    check(inspection, scout != NULL ? scout : own, patience_ms);
     if (is_complete(profile, inspection->devices)) {
         describe(inspection, root);
     }

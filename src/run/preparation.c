@@ -29,9 +29,9 @@ vr_preparation_free(VrPreparation *preparation)
 }
 
 static VrHostState *
-observe_here(void *root, const VrHostState *shape, GError **error)
+observe_by_scout(void *scout, const VrHostState *shape, GError **error)
 {
-    return vr_host_state_observe(root, shape, error);
+    return vr_scout_observe(scout, shape, error);
 }
 
 /* sd_booted(3): the directory exists where systemd is process 1. The systemd of this computer knows
@@ -168,8 +168,8 @@ reserve_hugepages(VrPreparation *preparation, const VrSysroot *root, const char 
     return true;
 }
 
-/* The first half of the way out: what commonly fails, or must be gone before the card is touched.
- */
+/* The first half of the way out: what commonly fails, or must be gone before the card is touched;
+ * and the fence, so that nobody comes between the last look for holders and the move. */
 static void
 make_reserved(VrPreparation *preparation)
 {
@@ -184,7 +184,7 @@ make_reserved(VrPreparation *preparation)
     }
     for (guint i = 0; i < preparation->before->attributes->len; i++) {
         const VrAttribute *before = g_ptr_array_index(preparation->before->attributes, i);
-        if (before->has_device) {
+        if (before->has_device && before->kind != VR_ATTRIBUTE_NODE) {
             vr_host_state_set_attribute(preparation->reserved, before->kind, &before->device,
                                         before->path, before->value);
         }
@@ -253,6 +253,9 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, const VrReaders *r
     g_autoptr(VrHostState) shape = vr_host_state_shape(addresses);
     g_autofree char *pool = hugepage_path(inspection, root);
     add_units(shape, inspection, root);
+    for (guint i = 0; i < addresses->len; i++) {
+        vr_host_state_shape_nodes(shape, root, g_array_index(addresses, VrPciAddress, i));
+    }
     if (pool != NULL) {
         vr_host_state_set_attribute(shape, VR_ATTRIBUTE_COUNT, NULL, pool, NULL);
     }
@@ -330,7 +333,10 @@ report_unreadable(const VrPreparation *preparation, const GError *error)
     VrReport *report = preparation->inspection->report;
     vr_report_add(report, "plan-unreadable", VR_SEVERITY_UNKNOWN, VR_REMEDY_NONE, NULL,
                   g_strdup("what a start would change could not be read, so there is no plan"),
-                  g_strdup(error->message), g_strdup("run this as root"));
+                  g_strdup(error->message),
+                  g_strdup(g_error_matches(error, VR_ERROR, VR_ERROR_STUCK)
+                               ? "end what the hanging process waits for, or restart the computer"
+                               : "run this as root"));
 }
 
 VrPreparation *
@@ -340,7 +346,8 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
     g_autoptr(VrPreparation) preparation = g_new0(VrPreparation, 1);
     g_autoptr(GError) problem = NULL;
     preparation->plan = vr_plan_new();
-    preparation->inspection = vr_inspect(root, profile, readers->scout, error);
+    preparation->inspection =
+        vr_inspect(root, profile, readers->scout, readers->patience_ms, error);
     if (preparation->inspection == NULL) {
         return NULL;
     }
@@ -349,7 +356,8 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
     bool may_look = check_claims(preparation, root, have_lock);
     if (may_look && preparation->inspection->devices->len > 0 &&
         !observe_and_plan(preparation, root, readers, &problem)) {
-        if (have_lock || !g_error_matches(problem, VR_ERROR, VR_ERROR_DENIED)) {
+        if (have_lock || (!g_error_matches(problem, VR_ERROR, VR_ERROR_DENIED) &&
+                          !g_error_matches(problem, VR_ERROR, VR_ERROR_STUCK))) {
             g_propagate_prefixed_error(error, g_steal_pointer(&problem),
                                        "look at what '%s' would change: ", profile->name);
             return NULL;
@@ -362,6 +370,7 @@ vr_preparation_make(VrSysroot *root, const VrProfile *profile, bool have_lock,
 VrPreparation *
 vr_preparation_look(VrSysroot *root, const VrProfile *profile, GError **error)
 {
-    VrReaders readers = {observe_here, root, vr_worker_capabilities, NULL};
+    g_autoptr(VrScout) scout = vr_scout_new(root);
+    VrReaders readers = {observe_by_scout, scout, vr_worker_capabilities, scout, 0};
     return vr_preparation_make(root, profile, false, &readers, error);
 }

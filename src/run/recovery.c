@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <vmrun/recovery.h>
 
-#include "host/process_scan.h"
 #include "session_private.h"
 
 #include <vmrun/changes.h>
@@ -26,7 +25,6 @@
 #define GROUP_TIMEOUT_MS 3000
 /* A step takes a second; one that takes longer than this is about to be found stuck. */
 #define WORK_TIMEOUT_MS 10000
-#define ARGUMENTS_LIMIT_BYTES (256 * 1024)
 
 static void say(const VrListener *listener, VrStage stage, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -67,63 +65,14 @@ look_at_groups(VrScout *scout, const VrJournal *journal, VrRestoreInput *input)
 
 /* --- the guest ---------------------------------------------------------------------------------*/
 
-/* QEMU's arguments tell which domain it is. They are read of a QEMU only, and not while it hangs:
- * reading them waits for its memory's lock. */
-static bool
-is_qemu_of(const VrSysroot *root, int pid, const char *command, const char *uuid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", pid);
-    if (uuid == NULL || !g_str_has_prefix(command, "qemu")) {
-        return false;
-    }
-    g_autoptr(GBytes) arguments = vr_sysroot_read_bytes(root, path, ARGUMENTS_LIMIT_BYTES, NULL);
-    gsize size_bytes = 0;
-    const char *text = arguments != NULL ? g_bytes_get_data(arguments, &size_bytes) : NULL;
-    return text != NULL && memmem(text, size_bytes, uuid, strlen(uuid)) != NULL;
-}
-
-/* A daemon, or the worker that a dead supervisor left with the embedded driver. */
-static bool
-can_create_domains(const char *command)
-{
-    static const char *const names[] = {"libvirtd", "virtqemud", "vmrun-worker", NULL};
-    return g_strv_contains(names, command);
-}
-
-/* What the kernel knows where libvirt does not answer. */
-typedef struct {
-    int qemu_pid; /* 0: none of that domain */
-    bool creator_lives;
-} Seen;
-
-static Seen
-look_at_processes(const VrSysroot *root, const char *uuid)
-{
-    Seen seen = {0};
-    g_autoptr(GPtrArray) names = vr_sysroot_list(root, "/proc", NULL);
-    for (guint i = 0; names != NULL && i < names->len; i++) {
-        uint64_t pid = 0;
-        if (!vr_text_to_uint(g_ptr_array_index(names, i), 1, G_MAXINT, &pid)) {
-            continue;
-        }
-        g_autofree char *command = vr_process_command(root, (int) pid);
-        if (is_qemu_of(root, (int) pid, command, uuid)) {
-            seen.qemu_pid = (int) pid;
-        }
-        seen.creator_lives = seen.creator_lives || (can_create_domains(command) &&
-                                                    vr_process_parent(root, (int) pid) != getpid());
-    }
-    return seen;
-}
-
 bool
-vr_guest_may_live(const VrSysroot *root, const VrJournal *journal)
+vr_guest_may_live(VrScout *scout, const VrSysroot *root, const VrJournal *journal)
 {
-    if (vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time)) {
-        return true;
-    }
-    Seen seen = look_at_processes(root, journal->domain_uuid);
-    return seen.qemu_pid > 0 || seen.creator_lives;
+    bool creator_lives = false;
+    int pid = 0;
+    return vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time) ||
+           !vr_scout_find_domain(scout, journal->domain_uuid, &pid, &creator_lives, NULL) ||
+           pid > 0 || creator_lives;
 }
 
 static VrDomainSeen
@@ -149,8 +98,10 @@ ask_libvirt(const VrSysroot *root, const VrJournal *journal, int *out_pid)
  * card is held by a QEMU that was never recorded.
  */
 static void
-look_for_domain(const VrSysroot *root, VrJournal *journal, VrRestoreInput *input)
+look_for_domain(VrScout *scout, const VrSysroot *root, VrJournal *journal, VrRestoreInput *input)
 {
+    bool creator_lives = false;
+    int seen_pid = 0;
     bool starting = journal->phase == VR_PHASE_STARTING;
     bool unrecorded =
         journal->phase != VR_PHASE_TAKING && journal->qemu_pid == 0 && input->group_busy;
@@ -162,9 +113,10 @@ look_for_domain(const VrSysroot *root, VrJournal *journal, VrRestoreInput *input
     if (input->domain == VR_DOMAIN_SEEN_GONE) {
         return;
     }
-    Seen seen = look_at_processes(root, journal->domain_uuid);
-    input->may_come = starting && seen.creator_lives;
-    pid = pid > 0 ? pid : seen.qemu_pid;
+    /* Who cannot be looked at may be its creator. */
+    bool seen = vr_scout_find_domain(scout, journal->domain_uuid, &seen_pid, &creator_lives, NULL);
+    input->may_come = starting && (creator_lives || !seen);
+    pid = pid > 0 ? pid : seen_pid;
     if (pid > 0) {
         input->domain = VR_DOMAIN_SEEN_RUNNING;
         journal->qemu_pid = pid;
@@ -182,7 +134,7 @@ decide(VrSysroot *root, VrJournal *journal, bool dry_run)
     if (input.same_boot) {
         input.qemu_alive = vr_process_is_alive(root, journal->qemu_pid, journal->qemu_start_time);
         look_at_groups(scout, journal, &input);
-        look_for_domain(root, journal, &input);
+        look_for_domain(scout, root, journal, &input);
     }
     return vr_restore_decide(&input);
 }

@@ -2,12 +2,21 @@
 #include <vmrun/scout.h>
 
 #include "host/gpu_users_private.h"
+#include "host/process_scan.h"
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
 
+#include <unistd.h>
+
 /* A few hundred processes take milliseconds. Whoever asks waits for the answer. */
 #define LOOK_TIMEOUT_MS 5000
+#define LOOK_AGAIN_MS 20
+/* A device's lock is free at once or is not to be waited for; systemd is given 20 s (host_state.c).
+ */
+#define OBSERVE_TIMEOUT_MS 5000
+#define UNITS_TIMEOUT_MS 22000
+#define ONE_TIMEOUT_MS 1500
 
 struct _VrScout {
     VrSysroot *root;
@@ -184,6 +193,115 @@ vr_scout_users(VrScout *scout, const VrHostFacts *facts, const GPtrArray *functi
     vr_gpu_users_add_uses(facts, functions, found);
     vr_holders_sort(found);
     return found;
+}
+
+static bool
+is_waited_for(const VrHolders *found, const char *const *units)
+{
+    for (guint i = 0; i < found->holders->len; i++) {
+        const VrHolder *holder = g_ptr_array_index(found->holders, i);
+        bool stopped =
+            units != NULL && holder->unit != NULL && g_strv_contains(units, holder->unit);
+        if (holder->pid > 0 && holder->kind == VR_HOLDER_PROCESS && !stopped) {
+            return true;
+        }
+    }
+    return false;
+}
+
+VrHolders *
+vr_scout_users_patiently(VrScout *scout, const VrHostFacts *facts, const GPtrArray *functions,
+                         const char *const *units, unsigned wait_ms, GError **error)
+{
+    int64_t deadline = g_get_monotonic_time() + (int64_t) wait_ms * 1000;
+    for (;;) {
+        g_autoptr(GError) failure = NULL;
+        g_autoptr(VrHolders) found = vr_scout_users(scout, facts, functions, &failure);
+        if (failure != NULL || !is_waited_for(found, units) || g_get_monotonic_time() >= deadline) {
+            if (failure != NULL) {
+                g_propagate_error(error, g_steal_pointer(&failure));
+            }
+            return g_steal_pointer(&found);
+        }
+        g_usleep(LOOK_AGAIN_MS * 1000);
+    }
+}
+
+static VrHostState *
+observe_once(VrScout *scout, const VrHostState *shape, unsigned timeout_ms, GError **error)
+{
+    g_autofree char *text = vr_host_state_to_text(shape);
+    JsonObject *request = vr_worker_request("observe");
+    json_object_set_string_member(request, "shape", text);
+    g_autoptr(JsonObject) answer = ask(scout, request, timeout_ms, error);
+    if (answer == NULL) {
+        return NULL;
+    }
+    return vr_host_state_from_text(json_object_get_string_member_with_default(answer, "state", ""),
+                                   error);
+}
+
+/* One by one: which of them is it? */
+static char *
+find_silent(VrScout *scout, const VrHostState *shape)
+{
+    g_autoptr(GString) silent = g_string_new(NULL);
+    for (guint i = 0; i < shape->bindings->len; i++) {
+        const VrBinding *binding = g_ptr_array_index(shape->bindings, i);
+        g_autoptr(VrHostState) one = vr_host_state_new();
+        g_autoptr(GError) failure = NULL;
+        vr_host_state_add_binding(one, vr_binding_new(binding->address));
+        g_autoptr(VrHostState) seen = observe_once(scout, one, ONE_TIMEOUT_MS, &failure);
+        if (seen == NULL && g_error_matches(failure, VR_ERROR, VR_ERROR_STUCK)) {
+            g_autofree char *address = vr_pci_address_format(binding->address);
+            g_string_append_printf(silent, "%s%s", silent->len > 0 ? ", " : "", address);
+        }
+    }
+    return silent->len > 0 ? g_string_free(g_steal_pointer(&silent), FALSE) : NULL;
+}
+
+VrHostState *
+vr_scout_observe(VrScout *scout, const VrHostState *shape, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (looks_here(scout)) {
+        return vr_host_state_observe(scout->root, shape, error);
+    }
+    unsigned timeout_ms = shape->units->len > 0 ? UNITS_TIMEOUT_MS : OBSERVE_TIMEOUT_MS;
+    VrHostState *state = observe_once(scout, shape, timeout_ms, &failure);
+    if (state != NULL || !g_error_matches(failure, VR_ERROR, VR_ERROR_STUCK)) {
+        if (state == NULL) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+        }
+        return state;
+    }
+    g_autofree char *silent = find_silent(scout, shape);
+    vr_error_set(error, VR_ERROR_STUCK,
+                 "%s: the kernel does not answer, because something hangs there: see ps for a "
+                 "process in state D",
+                 silent != NULL ? silent : "the host's state");
+    return NULL;
+}
+
+bool
+vr_scout_find_domain(VrScout *scout, const char *uuid, int *out_pid, bool *out_creator,
+                     GError **error)
+{
+    if (looks_here(scout)) {
+        vr_process_find_domain(scout->root, uuid, getpid(), out_pid, out_creator);
+        return true;
+    }
+    JsonObject *request = vr_worker_request("domain");
+    if (uuid != NULL) {
+        json_object_set_string_member(request, "uuid", uuid);
+    }
+    g_autoptr(JsonObject) answer = ask(scout, request, LOOK_TIMEOUT_MS, error);
+    if (answer == NULL) {
+        return false;
+    }
+    *out_pid = (int) json_object_get_int_member_with_default(answer, "pid", 0);
+    *out_creator = json_object_get_boolean_member_with_default(answer, "creator", TRUE);
+    return true;
 }
 
 VrTristate

@@ -105,7 +105,7 @@ clean_up_domain(VrSession *session)
     }
     vr_session_say(session, VR_STAGE_WARNING, "clean up after the failed start: %s",
                    error->message);
-    if (vr_guest_may_live(session->root, session->journal)) {
+    if (vr_guest_may_live(vr_mover_scout(session->mover), session->root, session->journal)) {
         session->detached = true; /* its card is not ours to move */
         session->may_live = true;
     }

@@ -13,6 +13,9 @@
 #include <vmrun/status.h>
 #include <vmrun/worker.h>
 
+/* Programs that look at a node for a moment (udev's helpers, a sound server) are gone after it. */
+#define VR_HOLDER_PATIENCE_MS 2000
+
 typedef struct {
     VrSysroot *root;
     const VrProfile *profile;
@@ -119,7 +122,7 @@ char *vr_group_holders(VrScout *scout, const VrBinding *held);
  * Where libvirt cannot say whether the guest is gone: the kernel's word. Its QEMU lives, recorded
  * or not, or somebody does who may be creating it this moment (not a worker of our own).
  */
-bool vr_guest_may_live(const VrSysroot *root, const VrJournal *journal);
+bool vr_guest_may_live(VrScout *scout, const VrSysroot *root, const VrJournal *journal);
 
 /* Is this computer shutting down? Then nothing is moved any more: a driver that is bound now is
  * what hangs a shutdown, and bindings do not outlive it. */

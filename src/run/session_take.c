@@ -11,12 +11,9 @@
 #include <vmrun/shared.h>
 
 /* Two starts at the same moment: the second waits for the first one's claim, which takes well under
- * a second. */
-#define CLAIM_TIMEOUT_MS 30000
-
-/* Who only looks at a node is gone after a moment. */
-#define HOLDER_TIMEOUT_MS 2000
-#define HOLDER_RETRY_MS 50
+ * a second, or most of a minute when a card of the first does not answer (10 s for its config
+ * space, 30 s for its state). */
+#define CLAIM_TIMEOUT_MS 60000
 
 static void
 say_recovered(const VrSession *session, const char *profile, VrRecovery recovery)
@@ -182,7 +179,7 @@ static bool
 make_preparation(VrSession *session, GError **error)
 {
     VrReaders readers = {observe_in_worker, session->mover, vr_worker_capabilities,
-                         vr_mover_scout(session->mover)};
+                         vr_mover_scout(session->mover), VR_HOLDER_PATIENCE_MS};
     g_clear_pointer(&session->preparation, vr_preparation_free);
     session->preparation =
         vr_preparation_make(session->root, session->profile, true, &readers, error);
@@ -227,27 +224,18 @@ check_holders_again(const VrSession *session, GError **error)
 {
     const VrInspection *inspection = session->preparation->inspection;
     g_autoptr(GPtrArray) functions = vr_devices_functions(inspection->devices);
-    int64_t deadline = g_get_monotonic_time() + (int64_t) HOLDER_TIMEOUT_MS * 1000;
-    for (;;) {
-        g_autoptr(GError) unknown = NULL;
-        g_autoptr(VrHolders) holders =
-            vr_scout_users(vr_mover_scout(session->mover), inspection->facts, functions, &unknown);
-        vr_holders_forget_inputs(holders);
-        g_autofree char *who = vr_holders_describe(holders);
-        if (unknown != NULL) {
-            g_propagate_prefixed_error(error, g_steal_pointer(&unknown),
-                                       "look who holds the card: ");
-            return false;
-        }
-        if (who == NULL) {
-            return true;
-        }
-        if (g_get_monotonic_time() >= deadline) {
-            return vr_error_set(error, VR_ERROR_DEVICE_BUSY,
-                                "the card is held by %s; end that first", who);
-        }
-        g_usleep(HOLDER_RETRY_MS * 1000);
+    g_autoptr(GError) unknown = NULL;
+    g_autoptr(VrHolders) holders =
+        vr_scout_users_patiently(vr_mover_scout(session->mover), inspection->facts, functions, NULL,
+                                 VR_HOLDER_PATIENCE_MS, &unknown);
+    vr_holders_forget_inputs(holders);
+    g_autofree char *who = vr_holders_describe(holders);
+    if (unknown != NULL) {
+        g_propagate_prefixed_error(error, g_steal_pointer(&unknown), "look who holds the card: ");
+        return false;
     }
+    return who == NULL ||
+           vr_error_set(error, VR_ERROR_DEVICE_BUSY, "the card is held by %s; end that first", who);
 }
 
 /* The mover, asked before each step whether to go on. */

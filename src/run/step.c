@@ -6,6 +6,7 @@
 
 #include <vmrun/error.h>
 #include <vmrun/gpu_users.h>
+#include <vmrun/node_modes.h>
 #include <vmrun/spawn.h>
 #include <vmrun/text.h>
 
@@ -442,8 +443,11 @@ execute_attribute(const VrSysroot *root, const VrStepTools *tools, const VrStep 
 {
     uint64_t wanted, ignored, now;
     bool is_count = vr_attribute_path_is_count(step->path);
+    bool is_node = vr_node_path_is_allowed(step->path);
     const VrAttribute attribute = {
-        .kind = is_count ? VR_ATTRIBUTE_COUNT : VR_ATTRIBUTE_TEXT,
+        .kind = is_count  ? VR_ATTRIBUTE_COUNT
+                : is_node ? VR_ATTRIBUTE_NODE
+                          : VR_ATTRIBUTE_TEXT,
         .has_device = step->has_device,
         .device = step->device,
         .path = step->path,
@@ -452,6 +456,9 @@ execute_attribute(const VrSysroot *root, const VrStepTools *tools, const VrStep 
     /* The device whose ids were compared must be the one that the file belongs to. */
     if (step->value == NULL || !vr_rule_is_attribute(&attribute)) {
         return vr_error_set(error, VR_ERROR_CORRUPT, "not a file that vmrun may change");
+    }
+    if (is_node) {
+        return vr_node_mode_write(root, step->path, step->device, step->value, error);
     }
     if (!is_count) {
         return execute_text(root, step, error);

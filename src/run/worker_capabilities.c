@@ -6,8 +6,8 @@
 #include <vmrun/pci_capabilities.h>
 
 /* To wake a card takes a second or so. Refusing one that needs longer costs nothing: nothing was
- * written yet. */
-#define TIMEOUT_MS 30000
+ * written yet, and other starts wait for this one's claim meanwhile. */
+#define TIMEOUT_MS 10000
 
 /* --- the worker's end --------------------------------------------------------------------------*/
 

@@ -4,8 +4,11 @@
 
 #include "host/gpu_nodes.h"
 #include "host/gpu_users_private.h"
+#include "host/process_scan.h"
 
 #include <vmrun/error.h>
+
+#include <unistd.h>
 
 static bool
 read_function(JsonObject *object, VrPciFunction *function, GError **error)
@@ -146,5 +149,19 @@ vr_worker_serve_group(VrWorkerService *service, JsonObject *request, JsonObject 
         return vr_error_set(error, VR_ERROR_FAILED, "the request has no \"group\"");
     }
     json_object_set_int_member(answer, "busy", vr_vfio_group_is_busy(service->root, (int) group));
+    return true;
+}
+
+bool
+vr_worker_serve_domain(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                       GError **error)
+{
+    const char *uuid = json_object_get_string_member_with_default(request, "uuid", NULL);
+    bool creator = false;
+    int pid = 0;
+    (void) error;
+    vr_process_find_domain(service->root, uuid, getppid(), &pid, &creator);
+    json_object_set_int_member(answer, "pid", pid);
+    json_object_set_boolean_member(answer, "creator", creator);
     return true;
 }

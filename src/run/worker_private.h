@@ -53,13 +53,15 @@ bool vr_worker_serve_capabilities(VrWorkerService *service, JsonObject *request,
 GPtrArray *vr_worker_ask_capabilities(VrWorker *worker, const GArray *addresses,
                                       unsigned timeout_ms, GError **error);
 
-/* The verbs "nodes", "scan" and "group" (worker_look.c), which a scout asks. */
+/* The verbs "nodes", "scan", "group" and "domain" (worker_look.c), which a scout asks. */
 bool vr_worker_serve_nodes(VrWorkerService *service, JsonObject *request, JsonObject *answer,
                            GError **error);
 bool vr_worker_serve_scan(VrWorkerService *service, JsonObject *request, JsonObject *answer,
                           GError **error);
 bool vr_worker_serve_group(VrWorkerService *service, JsonObject *request, JsonObject *answer,
                            GError **error);
+bool vr_worker_serve_domain(VrWorkerService *service, JsonObject *request, JsonObject *answer,
+                            GError **error);
 VrScout *vr_scout_new_with(VrSysroot *root, const char *const *argv);
 
 /* The verb "inhibit" (inhibitor.c), and the call of it: a descriptor, or -1. */

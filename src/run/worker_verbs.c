@@ -306,6 +306,7 @@ static const struct {
     {"scan", false, vr_worker_serve_scan},
     {"group", false, vr_worker_serve_group},
     {"inhibit", false, vr_worker_serve_inhibit},
+    {"domain", false, vr_worker_serve_domain},
     {"open", false, open_hypervisor},
     {"start", true, start},
     {"state", true, state},

@@ -121,7 +121,7 @@ check_inspection(VrSysroot *root)
                         sections[i], NULL);
         g_autoptr(VrProfile) profile = plan_profile("gaming", text);
         g_autoptr(GError) error = NULL;
-        g_autoptr(VrInspection) inspection = vr_inspect(root, profile, NULL, &error);
+        g_autoptr(VrInspection) inspection = vr_inspect(root, profile, NULL, 0, &error);
         g_assert_cmpint(inspection == NULL, ==, error != NULL);
         for (guint j = 0; inspection != NULL && j < inspection->report->findings->len; j++) {
             const VrFinding *finding = g_ptr_array_index(inspection->report->findings, j);

@@ -38,6 +38,7 @@ device_free(gpointer data)
     g_free(device->address);
     g_free(device->id);
     g_free(device->override);
+    g_ptr_array_unref(device->nodes);
     g_free(device);
 }
 
@@ -208,6 +209,7 @@ fake_kernel_add_device(FakeKernel *kernel, const char *address, const char *clas
     FakeDevice *device = g_new0(FakeDevice, 1);
     g_autofree char *path = g_strconcat("pci0000:00/", address, NULL);
     g_autofree char *cold = g_strdup_printf("/sys/devices/%s/d3cold_allowed", path);
+    device->nodes = g_ptr_array_new_with_free_func(fake_node_free);
     device->address = g_strdup(address);
     device->id = g_strdup(strchr(class_and_id, ' ') + 1);
     device->group = group;
@@ -439,9 +441,12 @@ snapshot_below(GString *text, const char *directory, const char *shown)
 char *
 fake_kernel_snapshot(const FakeKernel *kernel)
 {
-    g_autofree char *sys = g_strconcat(kernel->directory, "/sys", NULL);
     GString *text = g_string_new(NULL);
-    snapshot_below(text, sys, "/sys");
+    static const char *const tops[] = {"/sys", "/dev"};
+    for (guint i = 0; i < G_N_ELEMENTS(tops); i++) {
+        g_autofree char *top = g_strconcat(kernel->directory, tops[i], NULL);
+        snapshot_below(text, top, tops[i]);
+    }
     return g_string_free(text, FALSE);
 }
 

@@ -36,6 +36,11 @@ void fake_kernel_add_device(FakeKernel *kernel, const char *address, const char 
                             int group);
 void fake_kernel_remove_device(FakeKernel *kernel, const char *address);
 
+/* A device node that a host driver of the function makes: "/dev/snd/controlC0", below the function
+ * "sound/controlC0", "c 116:5 0660". udev gives it that mode again whenever it is made. */
+void fake_kernel_add_node(FakeKernel *kernel, const char *address, const char *path,
+                          const char *place, const char *value);
+
 /* How it is at the beginning, whatever the rules say. NULL: none. */
 void fake_kernel_place(FakeKernel *kernel, const char *address, const char *driver,
                        const char *override, const char *power_control);
@@ -106,7 +111,7 @@ unsigned fake_kernel_writes(const FakeKernel *kernel);
  * it. What was set to go wrong stays as it was here. */
 void fake_kernel_reload(FakeKernel *kernel);
 
-/* All files below /sys, as text: to be compared. Owned. */
+/* All files below /sys and /dev, as text: to be compared. Owned. */
 char *fake_kernel_snapshot(const FakeKernel *kernel);
 
 /* "nouveau", "none". Owned. */

@@ -15,6 +15,11 @@ typedef struct {
 } FakeDriver;
 
 typedef struct {
+    char *path, *place, *value;
+} FakeNode;
+
+typedef struct {
+    GPtrArray *nodes; /* FakeNode */
     char *address;
     char *id; /* "10de:2484" */
     int group;
@@ -47,6 +52,7 @@ FakeDevice *fake_find_device(const FakeKernel *kernel, const char *address);
 /* Store in the tree, with a newline. */
 void fake_store(const FakeKernel *kernel, const char *path, const char *text);
 
+void fake_node_free(gpointer node);
 void fake_set_driver(FakeKernel *kernel, FakeDevice *device, FakeDriver *driver);
 void fake_set_override(FakeKernel *kernel, FakeDevice *device, const char *override);
 void fake_set_power(FakeKernel *kernel, FakeDevice *device, const char *value);

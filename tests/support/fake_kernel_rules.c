@@ -30,8 +30,58 @@ device_file(const FakeDevice *device, const char *name)
 }
 
 void
+fake_node_free(gpointer data)
+{
+    FakeNode *node = data;
+    g_free(node->path);
+    g_free(node->place);
+    g_free(node->value);
+    g_free(node);
+}
+
+void
+fake_kernel_add_node(FakeKernel *kernel, const char *address, const char *path, const char *place,
+                     const char *value)
+{
+    FakeDevice *device = fake_find_device(kernel, address);
+    FakeNode *node = g_new0(FakeNode, 1);
+    g_assert_nonnull(device);
+    node->path = g_strdup(path);
+    node->place = g_strdup(place);
+    node->value = g_strdup(value);
+    g_ptr_array_add(device->nodes, node);
+}
+
+/* The driver makes the node, with its number in sysfs; when it goes the node goes. */
+static void
+show_node(FakeKernel *kernel, const FakeDevice *device, const FakeNode *node, bool shown)
+{
+    g_auto(GStrv) parts = g_strsplit(node->value, " ", 3);
+    g_autofree char *directory = device_file(device, node->place);
+    g_autofree char *dev = g_strconcat(directory, "/dev", NULL);
+    g_autofree char *link = g_strconcat("/sys/dev/char/", parts[1], NULL);
+    g_autofree char *uevent = g_strconcat(directory, "/uevent", NULL);
+    g_autofree char *name = g_strconcat("DEVNAME=", node->path + strlen("/dev/"), NULL);
+    const char *const paths[] = {dev, uevent, link, node->path};
+    if (shown) {
+        fake_store(kernel, dev, parts[1]);
+        fake_store(kernel, uevent, name);
+        tree_link(kernel->directory, link, directory);
+        fake_store(kernel, node->path, node->value);
+    }
+    for (guint i = 0; !shown && i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *full = g_strconcat(kernel->directory, paths[i], NULL);
+        g_unlink(full);
+    }
+}
+
+void
 fake_set_driver(FakeKernel *kernel, FakeDevice *device, FakeDriver *driver)
 {
+    bool shown = driver != NULL && !is_vfio(driver);
+    for (guint i = 0; i < device->nodes->len; i++) {
+        show_node(kernel, device, g_ptr_array_index(device->nodes, i), shown);
+    }
     g_autofree char *link = device_file(device, "driver");
     g_autofree char *full = g_strconcat(kernel->directory, link, NULL);
     g_unlink(full);
@@ -291,6 +341,10 @@ answer(FakeKernel *kernel, const char *path, const char *text)
     }
     if (g_str_has_prefix(path, "/sys/devices/system/cpu/cpufreq/policy")) {
         return governor_write(kernel, path, text);
+    }
+    if (g_str_has_prefix(path, "/dev/")) { /* chmod(2), as vr_node_mode_write() puts it here */
+        fake_store(kernel, path, text);
+        return 0;
     }
     return g_str_equal(path, "/proc/sys/vm/compact_memory") ? 0 : ENOENT;
 }

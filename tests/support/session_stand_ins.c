@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the linker puts in the place of libvirt, systemd, the worker and the inspection, once
  * session_host_stand_in() was called; until then everything is as it is. */
+#include "host/process_scan.h"
 #include "run/worker_private.h"
 #include "session_host_private.h"
 
@@ -12,19 +13,26 @@
 #include <vmrun/scout.h>
 
 #include <string.h>
+#include <unistd.h>
 
 #define JOURNAL "/var/lib/vmrun/journal"
 
 static SessionHost *stand_in; /* NULL: nobody */
 
 VrInspection *__real_vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout,
-                                GError **error);
+                                unsigned patience_ms, GError **error);
 VrInspection *__wrap_vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout,
-                                GError **error);
-VrHolders *__real_vr_scout_users(VrScout *scout, const VrHostFacts *facts,
-                                 const GPtrArray *functions, GError **error);
-VrHolders *__wrap_vr_scout_users(VrScout *scout, const VrHostFacts *facts,
-                                 const GPtrArray *functions, GError **error);
+                                unsigned patience_ms, GError **error);
+VrHolders *__real_vr_scout_users_patiently(VrScout *scout, const VrHostFacts *facts,
+                                           const GPtrArray *functions, const char *const *units,
+                                           unsigned wait_ms, GError **error);
+VrHolders *__wrap_vr_scout_users_patiently(VrScout *scout, const VrHostFacts *facts,
+                                           const GPtrArray *functions, const char *const *units,
+                                           unsigned wait_ms, GError **error);
+bool __real_vr_scout_find_domain(VrScout *scout, const char *uuid, int *out_pid, bool *out_creator,
+                                 GError **error);
+bool __wrap_vr_scout_find_domain(VrScout *scout, const char *uuid, int *out_pid, bool *out_creator,
+                                 GError **error);
 GPtrArray *__real_vr_worker_capabilities(const VrSysroot *root, const GArray *addresses,
                                          GError **error);
 GPtrArray *__wrap_vr_worker_capabilities(const VrSysroot *root, const GArray *addresses,
@@ -97,10 +105,11 @@ session_host_stand_in(SessionHost *host)
 }
 
 VrInspection *
-__wrap_vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GError **error)
+__wrap_vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, unsigned patience_ms,
+                  GError **error)
 {
     if (stand_in == NULL) {
-        return __real_vr_inspect(root, profile, scout, error);
+        return __real_vr_inspect(root, profile, scout, patience_ms, error);
     }
     VrInspection *inspection = g_new0(VrInspection, 1);
     inspection->profile = profile;
@@ -117,11 +126,24 @@ __wrap_vr_inspect(VrSysroot *root, const VrProfile *profile, VrScout *scout, GEr
 }
 
 VrHolders *
-__wrap_vr_scout_users(VrScout *scout, const VrHostFacts *facts, const GPtrArray *functions,
-                      GError **error)
+__wrap_vr_scout_users_patiently(VrScout *scout, const VrHostFacts *facts,
+                                const GPtrArray *functions, const char *const *units,
+                                unsigned wait_ms, GError **error)
 {
-    return stand_in == NULL ? __real_vr_scout_users(scout, facts, functions, error)
-                            : vr_gpu_users_find(facts, functions);
+    return stand_in == NULL
+               ? __real_vr_scout_users_patiently(scout, facts, functions, units, wait_ms, error)
+               : vr_gpu_users_find(facts, functions);
+}
+
+bool
+__wrap_vr_scout_find_domain(VrScout *scout, const char *uuid, int *out_pid, bool *out_creator,
+                            GError **error)
+{
+    if (stand_in == NULL) {
+        return __real_vr_scout_find_domain(scout, uuid, out_pid, out_creator, error);
+    }
+    vr_process_find_domain(stand_in->root, uuid, getpid(), out_pid, out_creator);
+    return true;
 }
 
 GPtrArray *

@@ -5,13 +5,16 @@
  * everything does. This program is its own worker, behind whose writes is as much of a kernel as
  * that needs.
  */
+#include "../support/plan_host.h"
 #include "../support/tree.h"
 #include "base/sysroot_private.h"
 #include "run/worker_private.h"
 
 #include <vmrun/error.h>
 #include <vmrun/plan.h>
+#include <vmrun/preparation.h>
 #include <vmrun/recovery.h>
+#include <vmrun/status.h>
 
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +32,13 @@ static const char *const functions[] = {"0000:01:00.0", "0000:01:00.1", "0000:01
 static const char *const kinds[] = {"030000 10de:2484", "040300 10de:228b", "0c0330 10de:1ada",
                                     "0c8000 10de:1adb"};
 static const char *const drivers[] = {"nouveau", "snd_hda_intel", "xhci_hcd", "nvidia-gpu"};
+
+static const char *const aliases[] = {
+    "pci:v000010DEd00002484sv00000000sd00000000bc03sc00i00",
+    "pci:v000010DEd0000228Bsv00000000sd00000000bc04sc03i00",
+    "pci:v000010DEd00001ADAsv00000000sd00000000bc0Csc03i30",
+    "pci:v000010DEd00001ADBsv00000000sd00000000bc0Csc80i00",
+};
 
 typedef struct {
     char *directory;
@@ -99,6 +109,38 @@ kernel_write(void *data, const char *path, const char *text, GError **error)
         tree_write(kernel->directory, resolved, g_str_equal(text, "\n") ? "(null)" : text);
     }
     return true;
+}
+
+/* Paths whose reading can block for ever, or for as long as a device hangs: README, "What can
+ * block". */
+static bool
+can_block(const char *path)
+{
+    return g_regex_match_simple("/(driver_override|power/control|config|sriov_numvfs)$|"
+                                "/[0-9a-f:.]+/uevent$|"
+                                "^/proc/[0-9]+/(maps|cmdline|stack|environ)$|"
+                                "^/proc/driver/nvidia/|/drm/card[0-9]+-[^/]+/",
+                                path, 0, 0);
+}
+
+/* As one reads it whose device's lock somebody else has for good. */
+static void
+block_on_the_first(void *data, const char *path)
+{
+    (void) data;
+    if (can_block(path) && strstr(path, functions[0]) != NULL) {
+        for (;;) {
+            pause();
+        }
+    }
+}
+
+static int
+be_deaf_worker(const char *directory)
+{
+    g_autoptr(VrSysroot) root = tree_root(directory);
+    vr_sysroot_set_read_hook(root, block_on_the_first, NULL);
+    return vr_worker_main(root);
 }
 
 static int
@@ -296,6 +338,121 @@ assert_named(const Host *host, const Case *hang, const char *text)
     assert_contains(host->journal->message, functions[hang->function]);
 }
 
+/* --- what the main process reads ---------------------------------------------------------------*/
+
+typedef struct {
+    Host *host;
+    GString *blocked; /* what was read that can block */
+    VrScout *scout;
+} Reader;
+
+static void
+note_read(void *data, const char *path)
+{
+    Reader *reader = data;
+    if (can_block(path)) {
+        g_string_append_printf(reader->blocked, "%s\n", path);
+    }
+}
+
+static VrHostState *
+observe_by_scout(void *data, const VrHostState *shape, GError **error)
+{
+    const Reader *reader = data;
+    return vr_scout_observe(reader->scout, shape, error);
+}
+
+static GPtrArray *
+ask_deaf(const VrSysroot *root, const GArray *addresses, GError **error)
+{
+    const char *const argv[] = {own_path(), "deaf", vr_sysroot_directory(root), NULL};
+    g_autoptr(VrWorker) worker = vr_worker_start_program(root, argv, error);
+    GPtrArray *read =
+        worker != NULL ? vr_worker_ask_capabilities(worker, addresses, 300, error) : NULL;
+    if (worker != NULL) {
+        vr_worker_abandon(worker, true);
+    }
+    return read;
+}
+
+static const VrFinding *
+find(const VrReport *report, const char *id)
+{
+    for (guint i = 0; i < report->findings->len; i++) {
+        const VrFinding *finding = g_ptr_array_index(report->findings, i);
+        if (g_str_equal(finding->id, id)) {
+            return finding;
+        }
+    }
+    return NULL;
+}
+
+static Reader
+reader_new(void)
+{
+    Reader reader = {.host = host_new(), .blocked = g_string_new(NULL)};
+    Host *host = reader.host;
+    const char *const argv[] = {own_path(), "deaf", host->directory, NULL};
+    tree_make(host->directory, "/sys/class/iommu/dmar0");
+    tree_pci(host->directory, "pci0000:00/0000:00:02.0", "030000 8086:4680", "i915", 1);
+    tree_write(host->directory, "/sys/devices/pci0000:00/0000:00:02.0/boot_vga", "1");
+    tree_write(host->directory, "/sys/devices/pci0000:00/0000:00:02.0/modalias",
+               "pci:v00008086d00004680sv00000000sd00000000bc03sc00i00");
+    for (guint i = 0; i < G_N_ELEMENTS(functions); i++) {
+        g_autofree char *link = g_strconcat(DEVICES, functions[i], "/iommu_group", NULL);
+        g_autofree char *numvfs = g_strconcat(DEVICES, functions[i], "/sriov_numvfs", NULL);
+        g_autofree char *config = g_strconcat(DEVICES, functions[i], "/config", NULL);
+        g_autofree char *alias = g_strconcat(DEVICES, functions[i], "/modalias", NULL);
+        g_autofree char *uevent = g_strconcat(DEVICES, functions[i], "/uevent", NULL);
+        tree_write(host->directory, alias, aliases[i]);
+        tree_write(host->directory, uevent, "DRIVER=x");
+        tree_link(host->directory, link, "../../../kernel/iommu_groups/12");
+        tree_write(host->directory, numvfs, "0");
+        tree_write(host->directory, config, "x");
+    }
+    tree_write(host->directory, "/etc/machine-id", "0123456789abcdef0123456789abcdef");
+    tree_write(host->directory, "/proc/700/stat", HOLDER_STAT);
+    tree_write(host->directory, "/proc/700/comm", "qemu-system-x86");
+    tree_write(host->directory, "/proc/700/cmdline", "qemu-system-x86_64");
+    tree_write(host->directory, "/proc/700/maps", "");
+    tree_make(host->directory, "/proc/700/fd");
+    reader.scout = vr_scout_new_with(host->root, argv);
+    return reader;
+}
+
+/* Everything that gpus, doctor, plan, status, who and restore --dry-run read by themselves; what
+ * they must know of a device that hangs they ask a process that may hang with it. */
+static void
+test_nothing_that_can_block_is_read_here(void)
+{
+    Reader reader = reader_new();
+    Host *host = reader.host;
+    VrReaders readers = {observe_by_scout, &reader, ask_deaf, reader.scout, 0};
+    VrRecovery recovery = VR_RECOVERY_NOTHING;
+    VrRecoveryOptions options = {.dry_run = true};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VrProfile) profile = plan_profile("other", "[gpu]\ndevice=0000:01:00.0\n");
+    int64_t start = g_get_monotonic_time();
+    vr_sysroot_set_read_hook(host->root, note_read, &reader);
+    g_autoptr(VrPreparation) preparation =
+        vr_preparation_make(host->root, profile, false, &readers, &error);
+    g_assert_no_error(error);
+    g_autoptr(VrStatus) status = vr_status_find(host->root, "gaming");
+    vr_recover(host->root, "gaming", &options, NULL, &recovery, NULL, NULL);
+    vr_sysroot_set_read_hook(host->root, NULL, NULL);
+    g_assert_cmpstr(reader.blocked->str, ==, "");
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 30 * G_USEC_PER_SEC);
+    g_assert_cmpuint(preparation->inspection->devices->len, ==, 1);
+    const VrFinding *finding = find(preparation->inspection->report, "plan-unreadable");
+    g_assert_nonnull(finding);
+    const char *evidence = finding != NULL ? finding->evidence : "";
+    assert_contains(evidence, functions[0]);
+    g_assert_null(strstr(evidence, functions[1]));
+    vr_scout_free(reader.scout);
+    g_string_free(reader.blocked, TRUE);
+    host_free(host);
+}
+
 static unsigned
 passed_cases(unsigned more)
 {
@@ -376,12 +533,14 @@ int
 main(int argc, char **argv)
 {
     static Case cases[2 * G_N_ELEMENTS(functions)];
-    if (argc == 3 && strcmp(argv[1], "worker") == 0) {
-        return be_worker(argv[2]);
+    if (argc == 3 && argv[1][0] != '-') {
+        return strcmp(argv[1], "deaf") == 0 ? be_deaf_worker(argv[2]) : be_worker(argv[2]);
     }
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hangs/a-holder-right-before-the-move-ends-it",
                     test_a_holder_right_before_the_move_ends_it);
+    g_test_add_func("/hangs/nothing-that-can-block-is-read-here",
+                    test_nothing_that_can_block_is_read_here);
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         cases[i] = (Case){i / 2, i % 2 != 0};
         g_autofree char *path = g_strdup_printf("/hangs/unbind-of-%s-on-the-way-%s",

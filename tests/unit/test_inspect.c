@@ -42,7 +42,7 @@ inspect(Host *host, const char *text)
 
     host->profile = plan_profile("gaming", text);
     host->root = tree_root(host->directory);
-    host->inspection = vr_inspect(host->root, host->profile, NULL, &error);
+    host->inspection = vr_inspect(host->root, host->profile, NULL, 0, &error);
     g_assert_no_error(error);
     return host->inspection;
 }
@@ -101,7 +101,7 @@ test_wrong_identity_is_an_error(void)
     tree_write(host.directory, "/var/lib/vmrun/identity/gaming.conf", "rubbish");
     host.profile = plan_profile("gaming", "[gpu]\n");
     host.root = tree_root(host.directory);
-    g_assert_null(vr_inspect(host.root, host.profile, NULL, &error));
+    g_assert_null(vr_inspect(host.root, host.profile, NULL, 0, &error));
     g_assert_error(error, VR_ERROR, VR_ERROR_CORRUPT);
     host_free(&host);
 }

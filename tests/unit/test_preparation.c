@@ -48,7 +48,7 @@ observe_here(void *root, const VrHostState *shape, GError **error)
 static const VrPreparation *
 prepare(Host *host, const char *text)
 {
-    VrReaders readers = {observe_here, host->root, host->ask, NULL};
+    VrReaders readers = {observe_here, host->root, host->ask, NULL, 0};
     g_autoptr(GError) error = NULL;
 
     host->profile = plan_profile("gaming", text);
@@ -218,7 +218,7 @@ test_what_cannot_be_read_is_a_finding(void)
 {
     Host host = host_new();
     const VrFinding *finding = NULL;
-    VrReaders readers = {observe_denied, host.root, host.ask, NULL};
+    VrReaders readers = {observe_denied, host.root, host.ask, NULL, 0};
     g_autoptr(GError) error = NULL;
 
     host.profile = plan_profile("gaming", "[gpu]\n");
