@@ -34,7 +34,6 @@ static const Field fields[] = {
     {NULL, "session", "qemu-pid", STRICT}, {NULL, "session", "qemu-start-time", STRICT},
     {NULL, "session", "since", STRICT},    {NULL, "session", "keep", STRICT},
     {NULL, "session", "message", TEXT},    {NULL, "stuck", "devices", STRICT},
-    {NULL, "stuck", "pid", STRICT},        {NULL, "stuck", "start-time", STRICT},
     {NULL, "before", "state", STRICT},     {"bindings", NULL, "address", STRICT},
     {"bindings", NULL, "vendor", STRICT},  {"bindings", NULL, "device", STRICT},
     {"bindings", NULL, "class", STRICT},   {"bindings", NULL, "group", STRICT},
