@@ -10,9 +10,11 @@
 #include <vmrun/error.h>
 #include <vmrun/gpu_users.h>
 #include <vmrun/inspect.h>
+#include <vmrun/process.h>
 #include <vmrun/scout.h>
 
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define JOURNAL "/var/lib/vmrun/journal"
@@ -39,6 +41,8 @@ GPtrArray *__wrap_vr_worker_capabilities(const VrSysroot *root, const GArray *ad
                                          GError **error);
 VrMover *__real_vr_mover_new(VrSysroot *root, const VrListener *listener);
 VrMover *__wrap_vr_mover_new(VrSysroot *root, const VrListener *listener);
+int __real_vr_process_open(const VrSysroot *root, int pid, uint64_t start_time, GError **error);
+int __wrap_vr_process_open(const VrSysroot *root, int pid, uint64_t start_time, GError **error);
 bool __real_vr_sysroot_is_live(const VrSysroot *root);
 bool __wrap_vr_sysroot_is_live(const VrSysroot *root);
 bool __real_vr_host_is_stopping(const VrSysroot *root);
@@ -161,6 +165,20 @@ __wrap_vr_mover_new(VrSysroot *root, const VrListener *listener)
 {
     return stand_in == NULL ? __real_vr_mover_new(root, listener)
                             : vr_mover_new_over(root, listener, &stand_in->executor);
+}
+
+/* Whoever waits for the guest's end finds it ended: readable, as a pidfd is then. */
+int
+__wrap_vr_process_open(const VrSysroot *root, int pid, uint64_t start_time, GError **error)
+{
+    if (stand_in == NULL) {
+        return __real_vr_process_open(root, pid, start_time, error);
+    }
+    if (!vr_process_is_alive(root, pid, start_time)) {
+        vr_error_set(error, VR_ERROR_GONE, "process %d has ended", pid);
+        return -1;
+    }
+    return eventfd(1, EFD_CLOEXEC);
 }
 
 bool
