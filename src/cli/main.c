@@ -251,14 +251,29 @@ split_words(char **argv, char ***out_after)
  * As root only what is known to be harmless is kept of the caller's environment, and PATH is the
  * system's: whoever could set a variable (sudo -E, a cron job, a desktop file) chooses neither
  * root's modprobe nor libvirt's or GLib's plug-ins. Variables of the dynamic linker have had their
- * effect by now; sudo and systemd remove them before.
+ * effect by now; sudo and systemd remove them before. What systemd tells a unit stays: without its
+ * invocation a supervisor cannot know that it follows one that was killed (unit.h).
  */
 static void
 clean_environment(void)
 {
     static const char *const kept[] = {
-        "TERM", "COLUMNS", "LINES",  "NO_COLOR",      "LANG",         "LANGUAGE",      "TZ",
-        "HOME", "USER",    "EDITOR", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", NULL,
+        "TERM",
+        "COLUMNS",
+        "LINES",
+        "NO_COLOR",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "HOME",
+        "USER",
+        "EDITOR",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "INVOCATION_ID",
+        "SYSTEMD_EXEC_PID",
+        NULL,
     };
     g_auto(GStrv) names = g_listenv();
     for (char **name = names; *name != NULL && geteuid() == 0; name++) {
