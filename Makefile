@@ -44,7 +44,7 @@ VARIANT_CFLAGS_fuzz = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 
 BASE_SOURCES = $(addprefix src/base/, error.c fd.c files.c spawn.c sysroot.c sysroot_walk.c text.c)
 HOST_SOURCES = $(addprefix src/host/, accounts.c cmdline.c cpu_topology.c disk_facts.c file_facts.c \
-	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_rules.c \
+	firmware.c gpu_nodes.c gpu_users.c host_facts.c host_state.c host_state_cpus.c host_state_rules.c \
 	host_state_text.c identity.c image_header.c iommu_groups.c keyboards.c kvm_access.c memory.c modules.c \
 	network.c node_modes.c option_rom.c ovmf.c path_facts.c path_rules.c pci_address.c pci_capabilities.c pci_devices.c pci_names.c process.c \
 	process_scan.c profile_files.c qemu_conf.c storage.c virtualisation.c)
@@ -56,7 +56,7 @@ PLAN_SOURCES = $(addprefix src/plan/, alive.c checks.c checks_boot.c checks_conf
 	profile_sections.c profile_values.c report.c restore.c)
 RUN_SOURCES = $(addprefix src/run/, apply.c changes.c claims.c domain.c give_back.c hypervisor.c hypervisor_embed.c \
 	identity_store.c inhibitor.c inspect.c journal.c lock.c mover.c preparation.c recovery.c scout.c session.c \
-	session_alive.c session_back.c session_guest.c session_kept.c session_take.c shared.c status.c step.c unit.c worker.c worker_capabilities.c \
+	session_alive.c session_back.c session_guest.c session_kept.c session_take.c shared.c status.c step.c step_cpus.c unit.c worker.c worker_capabilities.c \
 	worker_look.c worker_main.c worker_verbs.c)
 CLI_SOURCES = $(addprefix src/cli/, cmd_changes.c cmd_doctor.c cmd_gpus.c cmd_plan.c cmd_restore.c cmd_run.c \
 	cmd_show.c cmd_status.c cmd_topology.c cmd_who.c cmd_xml.c commands.c main.c print.c \

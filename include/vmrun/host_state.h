@@ -29,6 +29,7 @@ typedef enum {
     VR_ATTRIBUTE_TEXT,  /* put back as it was */
     VR_ATTRIBUTE_NODE,  /* a device node's mode (node_modes.h) */
     VR_ATTRIBUTE_COUNT, /* a pool shared with others: what is put back is the difference */
+    VR_ATTRIBUTE_CPUS,  /* processors of a control group: the same, see vr_cpus_target() */
 } VrAttributeKind;
 
 /* A value outside of the binding. `path` is one of an allow-list that host_state.c holds, checked
@@ -103,8 +104,30 @@ bool vr_count_parse(const char *value, uint64_t *out_first, uint64_t *out_second
 /* What a pool that has `now` pages must have for `wanted`: see above. */
 uint64_t vr_count_target(const char *wanted, uint64_t now);
 
-/* Turn the counts of `before` into claims on what `wanted` adds: call it before the journal is
- * written. */
+/* The host's control groups at the top whose processors a session may take, NULL-terminated; the
+ * attribute of one ("/sys/fs/cgroup/user.slice/cpuset.cpus.effective", owned), and the group of
+ * such a path, or NULL. */
+const char *const *vr_host_units(void);
+char *vr_host_unit_path(const char *unit);
+const char *vr_attribute_path_unit(const char *path);
+
+/*
+ * CPUS is a list of processors, "0-7", which is what is observed; "!4-7", all but these, which a
+ * session wants; or, in a journal, a claim, "0-7/4-7": there were 0-7, and the session takes 4-7
+ * away. Giving a claim back adds what was taken and was there, and nothing else. The list that a
+ * group must have when it has `now`; NULL: none would be left. Owned.
+ */
+char *vr_cpus_target(const char *wanted, const char *now);
+
+/* The claim on what `wanted` (or a claim) takes away, with the original of `found`, a list or a
+ * claim. Owned. */
+char *vr_cpus_claim(const char *found, const char *wanted);
+
+/* What a claim may give back while there is another one; NULL: nothing. Owned. */
+char *vr_cpus_leave(const char *claim, const char *other);
+
+/* Turn the counts and processors of `before` into claims on what `wanted` changes: call it before
+ * the journal is written. */
 void vr_host_state_claim_counts(VrHostState *before, const VrHostState *wanted);
 
 /* Turn the claims of `before` into what is taken away now: call it before the journal is written

@@ -42,12 +42,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VrPlan, vr_plan_free)
 /*
  * Work out the writes that lead from `now` to `wanted`; empty if there is nothing to do.
  *
- * Order: vfio-pci's module, units stop, pools and governors, functions one by one, units start
- * (last stopped, first started). Functions that come back go first, displays first of all; then
- * those that leave for vfio-pci: audio, USB, UCSI, others, displays last. Each as override, unbind,
- * bind, override; attributes before it leaves and after it came back. power/control is written
- * after every bind: both drivers change it themselves (pm_runtime_allow and _forbid in probe and
- * remove).
+ * Order: vfio-pci's module, units stop, pools, governors and processors, functions one by one,
+ * units start (last stopped, first started). Functions that come back go first, displays first of
+ * all; then those that leave for vfio-pci: audio, USB, UCSI, others, displays last. Each as
+ * override, unbind, bind, override; attributes before it leaves and after it came back.
+ * power/control is written after every bind: both drivers change it themselves (pm_runtime_allow
+ * and _forbid in probe and remove).
  *
  * No step for a function that is not there, has other ids than wanted, or, on the way back, is on a
  * third driver: vr_binding_obstacle() says so. Modules of drivers to be bound that are not there

@@ -118,6 +118,7 @@ typedef struct {
     GPtrArray *stop_units; /* owned strings */
     VrAfterStop after_stop;
     VrGovernor governor;
+    bool isolate_cpus;
     bool alive_agent; /* alive=agent */
     unsigned alive_timeout_s;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Values that the host has once and that several sessions may change at the same time: pools of
- * huge pages, the frequency governor. In a host state they are the attributes without a device.
+ * huge pages, the frequency governor, the processors that the host's own programs may use. In a
+ * host state they are the attributes without a device.
  *
  * The original is what was there before the first of the sessions that claim a value, and it goes
  * back with the last of them, in whatever order they end, and also when one of them died. No record
@@ -9,6 +10,13 @@
  * journals that name the value already, and on its way back it looks whether another one still
  * does. Claim and change are one critical section under the global lock, and so are the way back
  * and the end of the journal.
+ *
+ * What is taken away of the processors is the union of what the sessions that live have pinned. So
+ * a session takes its own from the list as it finds it, and gives its own back to the list as it
+ * finds it, without those that another one has pinned, too: a difference, as with a pool, not a
+ * value, which in one of the two orders of ending would undo the other's. The original bounds what
+ * comes back: a processor that the group never had is not given to it. Both ways are the same when
+ * done twice, so that a crash between the write and the end of the journal does no harm.
  */
 #pragma once
 
@@ -28,7 +36,8 @@ void vr_shared_inherit(const VrSysroot *root, const char *profile, VrHostState *
 
 /*
  * Make of the values that go back what may go back now: those that another session's journal still
- * claims are taken out, and of a pool nothing is taken away that others have added.
+ * claims are taken out, of a pool nothing is taken away that others have added, and of the
+ * processors none is given back that others have taken.
  */
 void vr_shared_leave_to_others(const VrSysroot *root, const char *profile, VrHostState *wanted);
 

@@ -301,8 +301,16 @@ vr_host_state_claim_counts(VrHostState *before, const VrHostState *wanted)
         VrAttribute *attribute = g_ptr_array_index(before->attributes, i);
         const VrAttribute *target = vr_host_state_attribute(wanted, attribute->path);
         uint64_t original, target_count, ignored;
-        if (attribute->kind != VR_ATTRIBUTE_COUNT || attribute->value == NULL || target == NULL ||
-            target->value == NULL || !vr_count_parse(attribute->value, &original, &ignored) ||
+        if (attribute->value == NULL || target == NULL || target->value == NULL) {
+            continue;
+        }
+        if (attribute->kind == VR_ATTRIBUTE_CPUS) {
+            g_autofree char *found = attribute->value;
+            attribute->value = vr_cpus_claim(found, target->value);
+            continue;
+        }
+        if (attribute->kind != VR_ATTRIBUTE_COUNT ||
+            !vr_count_parse(attribute->value, &original, &ignored) ||
             !vr_count_parse(target->value, &target_count, &ignored)) {
             continue;
         }
@@ -486,6 +494,8 @@ observe_attribute(const VrSysroot *root, const VrAttribute *shape, VrHostState *
     }
     bool read = shape->kind == VR_ATTRIBUTE_NODE
                     ? vr_node_mode_read(root, shape->path, shape->device, &value, error)
+                : shape->kind == VR_ATTRIBUTE_CPUS
+                    ? vr_cpus_read(root, shape->path, &value, error)
                     : read_if_there(root, shape->path, &value, error);
     if (!read) {
         return false;

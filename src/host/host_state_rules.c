@@ -92,7 +92,8 @@ vr_attribute_path_is_allowed(const char *path)
 {
     VrPciAddress address;
     return path != NULL && (device_of_path(path, &address) || vr_attribute_path_is_count(path) ||
-                            is_governor_path(path) || vr_node_path_is_allowed(path));
+                            is_governor_path(path) || vr_node_path_is_allowed(path) ||
+                            vr_attribute_path_unit(path) != NULL);
 }
 
 /* power/control: Documentation/ABI/testing/sysfs-devices-power; d3cold_allowed: sysfs-bus-pci */
@@ -102,6 +103,18 @@ is_device_value(const char *path, const char *value)
     static const char *const control[] = {"auto", "on", NULL};
     static const char *const flag[] = {"0", "1", NULL};
     return g_strv_contains(g_str_has_suffix(path, "/power/control") ? control : flag, value);
+}
+
+VrAttributeKind
+vr_rule_kind_of_path(const char *path)
+{
+    if (vr_attribute_path_is_count(path)) {
+        return VR_ATTRIBUTE_COUNT;
+    }
+    if (vr_attribute_path_unit(path) != NULL) {
+        return VR_ATTRIBUTE_CPUS;
+    }
+    return vr_node_path_is_allowed(path) ? VR_ATTRIBUTE_NODE : VR_ATTRIBUTE_TEXT;
 }
 
 bool
@@ -120,6 +133,10 @@ vr_rule_is_attribute(const VrAttribute *attribute)
     if (vr_node_path_is_allowed(attribute->path)) {
         return attribute->kind == VR_ATTRIBUTE_NODE && attribute->has_device &&
                (attribute->value == NULL || vr_node_value_is_valid(attribute->value));
+    }
+    if (vr_attribute_path_unit(attribute->path) != NULL) {
+        return attribute->kind == VR_ATTRIBUTE_CPUS && !attribute->has_device &&
+               (attribute->value == NULL || vr_rule_is_cpus(attribute->value));
     }
     return attribute->path != NULL && device_of_path(attribute->path, &address) &&
            attribute->kind == VR_ATTRIBUTE_TEXT && attribute->has_device &&

@@ -58,6 +58,7 @@ static const char *const kind_names[] = {
     [VR_ATTRIBUTE_TEXT] = "text",
     [VR_ATTRIBUTE_NODE] = "node",
     [VR_ATTRIBUTE_COUNT] = "count",
+    [VR_ATTRIBUTE_CPUS] = "cpus",
 };
 
 static bool

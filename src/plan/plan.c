@@ -315,6 +315,23 @@ add_shared_texts(VrPlan *plan, const VrHostState *now, const VrHostState *wanted
     }
 }
 
+static void
+add_cpus(VrPlan *plan, const VrHostState *now, const VrHostState *wanted)
+{
+    for (guint i = 0; i < wanted->attributes->len; i++) {
+        const VrAttribute *target = g_ptr_array_index(wanted->attributes, i);
+        const VrAttribute *attribute = vr_host_state_attribute(now, target->path);
+        if (target->kind != VR_ATTRIBUTE_CPUS || target->value == NULL || attribute == NULL ||
+            attribute->value == NULL) {
+            continue;
+        }
+        g_autofree char *list = vr_cpus_target(target->value, attribute->value);
+        if (list != NULL && !g_str_equal(list, attribute->value)) {
+            add_attribute_step(plan, attribute, list);
+        }
+    }
+}
+
 static bool
 unit_is_active(const VrHostState *state, const char *name, bool otherwise)
 {
@@ -347,6 +364,7 @@ vr_plan_between(const VrHostState *now, const VrHostState *wanted)
     add_unit_steps(plan, now, wanted, false);
     add_counts(plan, now, wanted);
     add_shared_texts(plan, now, wanted);
+    add_cpus(plan, now, wanted);
     add_moves(plan, now, wanted);
     add_unit_steps(plan, now, wanted, true);
     return plan;
@@ -398,6 +416,11 @@ describe_attribute(const VrStep *step, const char *address)
                                vr_node_value_is_closed(step->value) ? "close to everybody but root"
                                                                     : "give its mode back to",
                                step->path, or_none(step->value));
+    }
+    const char *unit = vr_attribute_path_unit(step->path);
+    if (unit != NULL) {
+        return g_strdup_printf("keep %s on the processors %s (was %s)", unit, or_none(step->value),
+                               or_none(step->from));
     }
     const char *device_path = strstr(step->path, address);
     const char *name =

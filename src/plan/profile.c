@@ -362,6 +362,7 @@ fill_boot_and_session(Filler *filler)
     vr_value_seconds(value_of(filler, session, "stop-timeout"), &profile->stop_timeout_s);
     profile->after_stop = (VrAfterStop) choice_of(filler, session, "after-stop", after);
     profile->governor = (VrGovernor) choice_of(filler, session, "governor", governors);
+    vr_text_to_yes_no(value_of(filler, session, "isolate-cpus"), &profile->isolate_cpus);
     profile->alive_agent = strcmp(value_of(filler, session, "alive"), "agent") == 0;
     vr_value_seconds(value_of(filler, session, "alive-timeout"), &profile->alive_timeout_s);
     profile->stop_units = units != NULL ? vr_value_units(units) : g_ptr_array_new();

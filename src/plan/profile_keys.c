@@ -157,8 +157,9 @@ static const VrProfileKey keys[] = {
      .documentation = "What happens when the host wants to sleep, closing the lid included: block "
                       "keeps it awake (where systemd-logind runs), stop shuts the guest down "
                       "first."},
-    {"session", "isolate-cpus", VR_VALUE_YES_NO, .default_value = "no", .neutral = "no",
-     .documentation = "Keep the host's own programs off the guest's processors."},
+    {"session", "isolate-cpus", VR_VALUE_YES_NO, BUILT, .default_value = "no",
+     .documentation = "Keep the host's own programs (user.slice, system.slice, init.scope) off the "
+                      "guest's pinned processors while it runs."},
     {"session", "governor", VR_VALUE_CHOICE, BUILT, .choices = "performance|keep",
      .default_value = "keep",
      .documentation = "CPU frequency governor while the guest runs: performance, on all processors "

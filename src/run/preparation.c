@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define SYSTEMD "/run/systemd/system"
 #define POLICIES "/sys/devices/system/cpu/cpufreq"
 
 void
@@ -39,7 +40,7 @@ observe_by_scout(void *scout, const VrHostState *shape, GError **error)
 static bool
 systemd_answers(const VrSysroot *root)
 {
-    return vr_sysroot_is_live(root) && vr_sysroot_exists(root, "/run/systemd/system");
+    return vr_sysroot_is_live(root) && vr_sysroot_exists(root, SYSTEMD);
 }
 
 /* Units that the profile names count on somebody who can stop and start them. */
@@ -244,6 +245,91 @@ want_governors(VrHostState *wanted)
     }
 }
 
+static void
+report_not_isolated(VrReport *report, const char *why, const char *action)
+{
+    vr_report_add(report, "isolate-cpus", VR_SEVERITY_INFO, VR_REMEDY_PROFILE, NULL,
+                  g_strdup("the host's own programs are not kept off the guest's processors"),
+                  g_strdup(why), g_strdup(action));
+}
+
+/* A QEMU of the embedded driver is a child of ours and in our own group: it would lose what it is
+ * to run on. */
+static bool
+may_isolate(const VrInspection *inspection)
+{
+    const VrCpuPlacement *placement = inspection->placement;
+    if (placement == NULL || placement->vcpus->len == 0) {
+        report_not_isolated(inspection->report, "isolate-cpus=yes, but the guest is not pinned",
+                            "name the guest's processors with pin= in the profile");
+        return false;
+    }
+    if (g_str_has_prefix(inspection->uri, "qemu:///embed")) {
+        report_not_isolated(inspection->report,
+                            "isolate-cpus=yes needs libvirt's system daemon, and this is its "
+                            "embedded driver",
+                            "install libvirt-daemon-system, and set hypervisor=system");
+        return false;
+    }
+    return true;
+}
+
+static void
+add_host_units(VrHostState *shape)
+{
+    for (const char *const *unit = vr_host_units(); *unit != NULL; unit++) {
+        g_autofree char *path = vr_host_unit_path(*unit);
+        vr_host_state_set_attribute(shape, VR_ATTRIBUTE_CPUS, NULL, path, NULL);
+    }
+}
+
+/* Owned: "!4-7". */
+static char *
+all_but_the_guests(const VrInspection *inspection)
+{
+    g_autofree char *listed = vr_text_from_cpu_list(inspection->placement->vcpus);
+    g_autoptr(GArray) sorted = vr_text_to_cpu_list(listed);
+    g_autofree char *list = vr_text_from_cpu_list(sorted);
+    return g_strconcat("!", list, NULL);
+}
+
+static void
+report_no_processor_left(VrReport *report, const char *path, const char *has)
+{
+    vr_report_add(
+        report, "isolate-cpus", VR_SEVERITY_BLOCKER, VR_REMEDY_PROFILE, NULL,
+        g_strdup_printf("no processor would be left for %s", vr_attribute_path_unit(path)),
+        g_strdup_printf("%s: %s, and the guest takes all of them", path, has),
+        g_strdup("leave processors out of pin=, remove isolate-cpus=, or end the other "
+                 "guest"));
+}
+
+static void
+want_cpus(VrHostState *wanted, const VrInspection *inspection)
+{
+    g_autofree char *value = all_but_the_guests(inspection);
+    bool found = false;
+    for (guint i = 0; i < wanted->attributes->len; i++) {
+        VrAttribute *attribute = g_ptr_array_index(wanted->attributes, i);
+        if (attribute->kind != VR_ATTRIBUTE_CPUS || attribute->value == NULL) {
+            continue;
+        }
+        g_autofree char *has = attribute->value;
+        g_autofree char *left = vr_cpus_target(value, has);
+        if (left == NULL) {
+            report_no_processor_left(inspection->report, attribute->path, has);
+        }
+        attribute->value = g_strdup(value);
+        found = true;
+    }
+    if (!found) {
+        report_not_isolated(inspection->report,
+                            "/sys/fs/cgroup/cpuset.cpus.effective: there is no systemd with "
+                            "control groups of version 2 that limit processors",
+                            "remove isolate-cpus= from the profile");
+    }
+}
+
 static bool
 observe_and_plan(VrPreparation *preparation, VrSysroot *root, const VrReaders *readers,
                  GError **error)
@@ -262,12 +348,19 @@ observe_and_plan(VrPreparation *preparation, VrSysroot *root, const VrReaders *r
     if (inspection->profile->governor == VR_GOVERNOR_PERFORMANCE) {
         add_governors(shape, inspection, root);
     }
+    bool isolate = inspection->profile->isolate_cpus && may_isolate(inspection);
+    if (isolate && vr_sysroot_exists(root, SYSTEMD)) {
+        add_host_units(shape);
+    }
     preparation->before = readers->observe(readers->data, shape, error);
     if (preparation->before == NULL) {
         return false;
     }
     preparation->wanted = vr_host_state_wanted(preparation->before);
     want_governors(preparation->wanted);
+    if (isolate) {
+        want_cpus(preparation->wanted, inspection);
+    }
     if (pool != NULL && !reserve_hugepages(preparation, root, pool, error)) {
         return false;
     }

@@ -55,9 +55,12 @@ inherit(VrAttribute *attribute, const VrAttribute *claim)
     if (attribute->kind == VR_ATTRIBUTE_COUNT && is_begun(claim->value)) {
         return; /* tells nothing of what was there before */
     }
-    if (attribute->kind == VR_ATTRIBUTE_TEXT) {
+    if (attribute->kind != VR_ATTRIBUTE_COUNT) {
+        char *value = attribute->kind == VR_ATTRIBUTE_CPUS
+                          ? vr_cpus_claim(claim->value, attribute->value)
+                          : g_strdup(claim->value);
         g_free(attribute->value);
-        attribute->value = g_strdup(claim->value);
+        attribute->value = value;
     } else if (vr_count_parse(claim->value, &original, &ignored) &&
                vr_count_parse(attribute->value, &found, &added)) {
         set_claim(attribute, original, added);
@@ -127,11 +130,29 @@ is_claimed(const GPtrArray *others, const char *path)
     return false;
 }
 
+/* Without those that anybody else has taken, too. False: there is none left. */
+static bool
+leave_cpus(VrAttribute *attribute, const GPtrArray *others)
+{
+    for (guint i = 0; i < others->len && attribute->value != NULL; i++) {
+        const VrAttribute *claim = claim_of(g_ptr_array_index(others, i), attribute->path);
+        if (claim != NULL) {
+            char *rest = vr_cpus_leave(attribute->value, claim->value);
+            g_free(attribute->value);
+            attribute->value = rest;
+        }
+    }
+    return attribute->value != NULL;
+}
+
 /* False: not ours to put back. */
 static bool
 leave(const VrSysroot *root, VrAttribute *attribute, const GPtrArray *others)
 {
     uint64_t first, second;
+    if (attribute->kind == VR_ATTRIBUTE_CPUS) {
+        return leave_cpus(attribute, others);
+    }
     if (attribute->has_device || !is_claimed(others, attribute->path)) {
         return true;
     }

@@ -28,6 +28,8 @@
 /* Programs that look at a node for a moment (udev's helpers, a sound server) are gone after it. */
 #define HOLDER_TIMEOUT_MS 2000
 #define HOLDER_RETRY_MS 20
+/* systemd answers before it has written (core/cgroup.c, a queue). */
+#define CPUS_TIMEOUT_MS 10000
 
 /*
  * modprobe and not libkmod: nvidia and others come with `install` lines and soft dependencies in
@@ -72,9 +74,11 @@ switch_unit(void *data, const VrSysroot *root, const char *verb, const char *uni
 static const VrStepTools real_tools = {
     .load_module = load_module,
     .switch_unit = switch_unit,
+    .set_cpus = vr_step_set_cpus,
     .busy_timeout_ms = BUSY_TIMEOUT_MS,
     .pool_timeout_ms = POOL_TIMEOUT_MS,
     .holder_timeout_ms = HOLDER_TIMEOUT_MS,
+    .cpus_timeout_ms = CPUS_TIMEOUT_MS,
 };
 
 static bool
@@ -442,12 +446,8 @@ execute_attribute(const VrSysroot *root, const VrStepTools *tools, const VrStep 
                   GError **error)
 {
     uint64_t wanted, ignored, now;
-    bool is_count = vr_attribute_path_is_count(step->path);
-    bool is_node = vr_node_path_is_allowed(step->path);
     const VrAttribute attribute = {
-        .kind = is_count  ? VR_ATTRIBUTE_COUNT
-                : is_node ? VR_ATTRIBUTE_NODE
-                          : VR_ATTRIBUTE_TEXT,
+        .kind = vr_rule_kind_of_path(step->path),
         .has_device = step->has_device,
         .device = step->device,
         .path = step->path,
@@ -457,10 +457,13 @@ execute_attribute(const VrSysroot *root, const VrStepTools *tools, const VrStep 
     if (step->value == NULL || !vr_rule_is_attribute(&attribute)) {
         return vr_error_set(error, VR_ERROR_CORRUPT, "not a file that vmrun may change");
     }
-    if (is_node) {
+    if (attribute.kind == VR_ATTRIBUTE_NODE) {
         return vr_node_mode_write(root, step->path, step->device, step->value, error);
     }
-    if (!is_count) {
+    if (attribute.kind == VR_ATTRIBUTE_CPUS) {
+        return vr_step_execute_cpus(root, tools, step, error);
+    }
+    if (attribute.kind == VR_ATTRIBUTE_TEXT) {
         return execute_text(root, step, error);
     }
     if (!vr_count_parse(step->value, &wanted, &ignored)) {

@@ -554,7 +554,7 @@ static bool
 execute(void *data, const VrStep *step, const VrHostState *wanted, GError **error)
 {
     FakeKernel *kernel = data;
-    VrStepTools tools = {load_module, switch_unit, kernel, 200, 300, 1};
+    VrStepTools tools = {load_module, switch_unit, fake_set_cpus, kernel, 200, 300, 1, 1};
     const VrBinding *binding =
         step->has_device ? vr_host_state_binding(wanted, step->device) : NULL;
     return vr_step_execute_with(kernel->root, &tools, step, binding, error);

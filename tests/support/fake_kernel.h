@@ -56,6 +56,11 @@ unsigned fake_kernel_pages(const FakeKernel *kernel);
 void fake_kernel_add_policy(FakeKernel *kernel, unsigned number, const char *governor);
 char *fake_kernel_governor(const FakeKernel *kernel, unsigned number);
 
+/* All processors of the host; one of the host's groups limited by hand; and what it has. Owned. */
+void fake_kernel_add_cpus(FakeKernel *kernel, const char *all);
+void fake_kernel_limit_unit(FakeKernel *kernel, const char *unit, const char *list);
+char *fake_kernel_cpus(const FakeKernel *kernel, const char *unit);
+
 /* A unit that the executor below can switch. */
 void fake_kernel_add_unit(FakeKernel *kernel, const char *name, bool active);
 bool fake_kernel_unit_is_active(const FakeKernel *kernel, const char *name);

@@ -58,6 +58,11 @@ void fake_set_override(FakeKernel *kernel, FakeDevice *device, const char *overr
 void fake_set_power(FakeKernel *kernel, FakeDevice *device, const char *value);
 void fake_set_pool(FakeKernel *kernel, unsigned pages);
 
+/* What the executor's systemd does, and what the kernel does then (fake_cpus.c). */
+bool fake_set_cpus(void *data, const VrSysroot *root, const char *unit, const char *list,
+                   GError **error);
+int fake_cpus_write(FakeKernel *kernel, const char *path, const char *text);
+
 /* A driver was registered: it takes every function that it may have. */
 void fake_probe_all(FakeKernel *kernel, FakeDriver *driver);
 

@@ -346,6 +346,9 @@ answer(FakeKernel *kernel, const char *path, const char *text)
         fake_store(kernel, path, text);
         return 0;
     }
+    if (g_str_has_prefix(path, "/sys/fs/cgroup/")) {
+        return fake_cpus_write(kernel, path, text);
+    }
     return g_str_equal(path, "/proc/sys/vm/compact_memory") ? 0 : ENOENT;
 }
 

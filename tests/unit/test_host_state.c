@@ -235,6 +235,7 @@ test_only_few_paths_are_allowed(void)
         CONTROL,
         "/sys/bus/pci/devices/10000:01:00.7/d3cold_allowed",
         "/sys/devices/system/cpu/cpufreq/policy12/scaling_governor",
+        "/sys/fs/cgroup/user.slice/cpuset.cpus.effective",
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
         "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages",
     };
@@ -250,6 +251,10 @@ test_only_few_paths_are_allowed(void)
         "/sys/devices/system/cpu/cpufreq/policy1/scaling_setspeed",
         "/sys/devices/system/cpu/cpufreq/policy/scaling_governor",
         "/sys/devices/system/cpu/cpufreq/policy1/../policy2/scaling_governor",
+        "/sys/fs/cgroup/machine.slice/cpuset.cpus.effective",
+        "/sys/fs/cgroup/user.slice/cpuset.cpus",
+        "/sys/fs/cgroup/user.slice/../system.slice/cpuset.cpus.effective",
+        "/sys/fs/cgroup/cpuset.cpus.effective",
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages\n",
         "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages",
         "/sys/devices/system/node/nodex/hugepages/hugepages-2048kB/nr_hugepages",
@@ -300,6 +305,63 @@ test_strange_counts_are_refused(void)
     }
 }
 
+static void
+test_processors_are_taken_and_come_back(void)
+{
+    static const struct {
+        const char *wanted, *now, *target;
+    } cases[] = {
+        {"0-3", "0-1", "0-3"},         {"!2-3", "0-7", "0-1,4-7"},
+        {"!2-3", "0-1", "0-1"},        {"!0-7", "0-7", NULL},
+        {"0-7/2-3", "0-1,4-7", "0-7"}, {"0-7/2-3", "0-7", "0-7"}, /* done twice */
+        {"0-7/2-3", "0-1", "0-3"},                                /* the others' stay away */
+        {"0-5/4-7", "0-3", "0-5"},                                /* never more than there was */
+        {"0-1/6-7", "0-1", "0-1"},                                /* it had none of them */
+        {"0-7/2-3", "0-1,5", "0-3,5"}, /* nobody else's change is undone */
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *target = vr_cpus_target(cases[i].wanted, cases[i].now);
+        g_test_message("%s, now %s", cases[i].wanted, cases[i].now);
+        g_assert_cmpstr(target, ==, cases[i].target);
+    }
+}
+
+static void
+test_claims_on_processors(void)
+{
+    g_autofree char *claim = vr_cpus_claim("0-7", "!2-3");
+    g_autofree char *inherited = vr_cpus_claim("0-7/2-3", "0-1,4-7/3-5");
+    g_autofree char *rest = vr_cpus_leave("0-7/2-3", "0-7/3-5");
+    g_autofree char *nothing = vr_cpus_leave("0-7/2-3", "0-7/1-5");
+    g_assert_cmpstr(claim, ==, "0-7/2-3");
+    g_assert_cmpstr(inherited, ==, "0-7/3-5");
+    g_assert_cmpstr(rest, ==, "0-7/2");
+    g_assert_null(nothing);
+}
+
+/* What a journal may say about the processors of user.slice. */
+static void
+test_wrong_lists_of_processors_are_refused(void)
+{
+    static const char *const good[] = {"0", "0-3,8", "!2-3", "0-7/2-3"};
+    static const char *const bad[] = {"",     "!",        "/",   "0-7/",    "/2",   "0-7/2/3",
+                                      "!1/2", "0-3 -n",   "3-0", "0,1,2,3", "0-3;", "a",
+                                      "0-3+", "99999999", "-1",  "0\\n",    "!!1",  "0-7/!2"};
+    static const char frame[] =
+        "{\"bindings\":[],\"units\":[],\"attributes\":[{\"kind\":\"cpus\",\"device\":null,"
+        "\"path\":\"/sys/fs/cgroup/user.slice/cpuset.cpus.effective\",\"value\":\"%s\"}]}";
+    for (guint i = 0; i < G_N_ELEMENTS(good) + G_N_ELEMENTS(bad); i++) {
+        bool fine = i < G_N_ELEMENTS(good);
+        const char *value = fine ? good[i] : bad[i - G_N_ELEMENTS(good)];
+        g_autoptr(GString) text = g_string_new(frame);
+        g_autoptr(GError) error = NULL;
+        g_string_replace(text, "%s", value, 1);
+        g_autoptr(VrHostState) state = vr_host_state_from_text(text->str, &error);
+        g_test_message("\"%s\"", value);
+        g_assert_cmpint(state != NULL, ==, fine);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -308,6 +370,11 @@ main(int argc, char **argv)
                     test_pages_that_were_added_are_taken_once);
     g_test_add_func("/host-state/strange-counts-are-refused", test_strange_counts_are_refused);
     g_test_add_func("/host-state/observes-bindings", test_observes_bindings);
+    g_test_add_func("/host-state/processors-are-taken-and-come-back",
+                    test_processors_are_taken_and_come_back);
+    g_test_add_func("/host-state/claims-on-processors", test_claims_on_processors);
+    g_test_add_func("/host-state/wrong-lists-of-processors-are-refused",
+                    test_wrong_lists_of_processors_are_refused);
     g_test_add_func("/host-state/null-and-empty-override-are-none",
                     test_null_and_empty_override_are_none);
     g_test_add_func("/host-state/refuses-to-observe-what-it-could-not-put-back",

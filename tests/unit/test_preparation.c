@@ -166,6 +166,97 @@ test_governor_that_nobody_has_is_a_note(void)
     host_free(&host);
 }
 
+#define GROUPS "/sys/fs/cgroup/"
+#define ISOLATED "[machine]\ncpus=2\npin=2-3\nhypervisor=system\n[session]\nisolate-cpus=yes\n"
+
+/* Four processors, and systemd's groups without a limit of their own. */
+static void
+add_groups(const Host *host, const char *user)
+{
+    tree_write(host->directory, "/sys/devices/system/cpu/online", "0-3");
+    tree_write(host->directory, "/sys/devices/system/cpu/present", "0-3");
+    for (unsigned i = 0; i < 4; i++) {
+        g_autofree char *core =
+            g_strdup_printf("/sys/devices/system/cpu/cpu%u/topology/core_id", i);
+        g_autofree char *siblings =
+            g_strdup_printf("/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", i);
+        g_autofree char *number = g_strdup_printf("%u", i);
+        tree_write(host->directory, core, number);
+        tree_write(host->directory, siblings, number);
+    }
+    tree_write(host->directory, GROUPS "cpuset.cpus.effective", "0-3");
+    tree_write(host->directory, GROUPS "user.slice/cpuset.cpus.effective", user);
+    tree_make(host->directory, GROUPS "system.slice");
+    tree_make(host->directory, "/run/systemd/system");
+}
+
+static void
+test_processors_are_taken_from_the_host(void)
+{
+    Host host = host_new();
+    add_groups(&host, "1-2");
+    /* a group that is not there has what systemd was told */
+    tree_write(host.directory, "/run/systemd/system.control/init.scope.d/50-AllowedCPUs.conf",
+               "[Scope]\nAllowedCPUs=\nAllowedCPUs=0-1 3");
+    prepare(&host, ISOLATED);
+    const VrHostState *before = host.preparation->before;
+    g_autofree char *user = vr_host_unit_path("user.slice");
+    g_autofree char *system = vr_host_unit_path("system.slice");
+    g_autofree char *init = vr_host_unit_path("init.scope");
+    g_assert_null(find(host.preparation, "isolate-cpus"));
+    g_assert_true(writes_to(host.preparation, user));
+    g_assert_true(writes_to(host.preparation, system));
+    g_assert_true(writes_to(host.preparation, init));
+    g_assert_cmpstr(vr_host_state_attribute(before, init)->value, ==, "0-1,3");
+    g_assert_cmpstr(vr_host_state_attribute(before, user)->value, ==, "1-2");
+    g_assert_cmpstr(vr_host_state_attribute(before, system)->value, ==, "0-3");
+    host_free(&host);
+}
+
+static void
+test_a_host_without_processors_is_refused(void)
+{
+    Host host = host_new();
+    add_groups(&host, "2-3");
+    prepare(&host, ISOLATED);
+    const VrFinding *finding = find(host.preparation, "isolate-cpus");
+    g_assert_true(finding != NULL && finding->severity == VR_SEVERITY_BLOCKER);
+    g_assert_nonnull(strstr(finding->message, "user.slice"));
+    host_free(&host);
+}
+
+static void
+check_not_isolated(const char *text, bool groups, const char *why)
+{
+    Host host = host_new();
+    g_autofree char *user = vr_host_unit_path("user.slice");
+    if (groups) {
+        add_groups(&host, "0-3");
+    }
+    prepare(&host, text);
+    const VrFinding *finding = find(host.preparation, "isolate-cpus");
+    g_assert_false(writes_to(host.preparation, user));
+    if (why == NULL) {
+        g_assert_null(finding);
+    } else {
+        g_assert_true(finding != NULL && finding->severity == VR_SEVERITY_INFO);
+        g_assert_nonnull(strstr(finding->evidence, why));
+    }
+    host_free(&host);
+}
+
+static void
+test_what_cannot_be_isolated_is_a_note(void)
+{
+    check_not_isolated("[gpu]\n", true, NULL);
+    check_not_isolated("[machine]\npin=none\nhypervisor=system\n[session]\nisolate-cpus=yes\n",
+                       true, "not pinned");
+    check_not_isolated("[machine]\ncpus=2\npin=2-3\nhypervisor=embedded\n[session]\n"
+                       "isolate-cpus=yes\n",
+                       true, "embedded");
+    check_not_isolated(ISOLATED, false, "control groups");
+}
+
 static void
 test_governor_is_kept_unless_asked(void)
 {
@@ -321,6 +412,12 @@ main(int argc, char **argv)
                     test_governor_of_each_policy_is_planned);
     g_test_add_func("/preparation/governor-that-nobody-has-is-a-note",
                     test_governor_that_nobody_has_is_a_note);
+    g_test_add_func("/preparation/processors-are-taken-from-the-host",
+                    test_processors_are_taken_from_the_host);
+    g_test_add_func("/preparation/a-host-without-processors-is-refused",
+                    test_a_host_without_processors_is_refused);
+    g_test_add_func("/preparation/what-cannot-be-isolated-is-a-note",
+                    test_what_cannot_be_isolated_is_a_note);
     g_test_add_func("/preparation/governor-is-kept-unless-asked",
                     test_governor_is_kept_unless_asked);
     g_test_add_func("/preparation/a-page-size-that-is-missing-is-a-finding",

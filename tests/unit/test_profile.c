@@ -398,7 +398,7 @@ test_one_mistake_each(void)
         {"[profile]\nextends=../../etc/passwd\n", "is not the name of a profile"},
         /* valid, but without an effect */
         {"[session]\nisolate-cpus=maybe\n", "is not yes or no"},
-        {"[session]\nisolate-cpus=yes\n", "is valid, but this version of vmrun does not build"},
+        {"[session]\nuntrusted-guest=yes\n", "is valid, but this version of vmrun does not build"},
         {"[session]\ngovernor=ondemand\n", "performance"},
         {"[session]\nalive=ping\n", "is none of"},
         {"[session]\nalive-timeout=29s\n", "is too short"},
@@ -442,11 +442,10 @@ test_nul_and_size_are_mistakes(void)
 static void
 test_neutral_values_are_accepted(void)
 {
-    g_autoptr(VrProfile) profile =
-        parse_good("[audio]\nbackend=none\n[session]\nisolate-cpus=no\nalive=none\n"
-                   "untrusted-guest=no\n");
+    g_autoptr(VrProfile) profile = parse_good("[audio]\nbackend=none\n[session]\nalive=none\n"
+                                              "untrusted-guest=no\n");
 
-    g_assert_null(find_value(profile, "session", "isolate-cpus"));
+    g_assert_null(find_value(profile, "session", "untrusted-guest"));
 }
 
 static void

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two and three sessions that share a pool of huge pages and the frequency governor, on the fake
- * kernel: in every order of ending, one of them dead at every write of its way out and of its way
- * back, recovered while the others run or after them. In the end there is what was there before the
- * first, and meanwhile nobody loses what it uses.
+ * Two and three sessions that share a pool of huge pages, the frequency governor and the processors
+ * that the host's own programs may use, on the fake kernel: in every order of ending, one of them
+ * dead at every write of its way out and of its way back, recovered while the others run or after
+ * them. In the end there is what was there before the first, and meanwhile nobody loses what it
+ * uses.
  */
 #include <vmrun/shared.h>
 
@@ -14,6 +15,7 @@
 #include <vmrun/journal.h>
 #include <vmrun/plan.h>
 #include <vmrun/recovery.h>
+#include <vmrun/text.h>
 
 #include <string.h>
 
@@ -22,10 +24,18 @@
 #define ORIGINAL_PAGES 2
 #define POLICIES 2
 #define SESSIONS 3
+#define ALL_CPUS "0-7"
+/* By hand, before the first session: one of the guest's processors was never this one's. */
+#define LIMITED_UNIT "system.slice"
+#define LIMITED_CPUS "0-5"
+#define UNITS 3
+/* Writes that give a unit all of its processors back: the list, and, if it is all, its end. */
+#define UNIT_WRITES_BACK (2 + 2 + 1)
 
 typedef struct {
     const char *profile;
-    unsigned pages; /* that its guest uses */
+    unsigned pages;   /* that its guest uses */
+    const char *cpus; /* that its guest is pinned to; the first two share one */
     bool open, runs;
 } Session;
 
@@ -37,9 +47,12 @@ typedef struct {
 static Host
 host_new(void)
 {
-    Host host = {
-        fake_kernel_new(),
-        {{"gaming", 10, false, false}, {"llm", 5, false, false}, {"work", 1, false, false}}};
+    Host host = {fake_kernel_new(),
+                 {{"gaming", 10, "2-3", false, false},
+                  {"llm", 5, "3-5", false, false},
+                  {"work", 1, "6", false, false}}};
+    fake_kernel_add_cpus(host.kernel, ALL_CPUS);
+    fake_kernel_limit_unit(host.kernel, LIMITED_UNIT, LIMITED_CPUS);
     fake_kernel_add_pool(host.kernel, ORIGINAL_PAGES, 1000);
     for (unsigned i = 0; i < POLICIES; i++) {
         fake_kernel_add_policy(host.kernel, i, "powersave");
@@ -67,6 +80,10 @@ observe(const Host *host)
         g_autofree char *path = g_strdup_printf(POLICY, i);
         vr_host_state_set_attribute(shape, VR_ATTRIBUTE_TEXT, NULL, path, NULL);
     }
+    for (const char *const *unit = vr_host_units(); *unit != NULL; unit++) {
+        g_autofree char *path = vr_host_unit_path(*unit);
+        vr_host_state_set_attribute(shape, VR_ATTRIBUTE_CPUS, NULL, path, NULL);
+    }
     VrHostState *state = vr_host_state_observe(fake_kernel_root(host->kernel), shape, &error);
     g_assert_no_error(error);
     return state;
@@ -88,6 +105,11 @@ want(const Host *host, const Session *session, const VrHostState *before)
     for (unsigned i = 0; i < POLICIES; i++) {
         g_autofree char *path = g_strdup_printf(POLICY, i);
         vr_host_state_set_attribute(wanted, VR_ATTRIBUTE_TEXT, NULL, path, "performance");
+    }
+    g_autofree char *cpus = g_strconcat("!", session->cpus, NULL);
+    for (const char *const *unit = vr_host_units(); *unit != NULL; unit++) {
+        g_autofree char *path = vr_host_unit_path(*unit);
+        vr_host_state_set_attribute(wanted, VR_ATTRIBUTE_CPUS, NULL, path, cpus);
     }
     return wanted;
 }
@@ -150,6 +172,38 @@ end(Host *host, Session *session, int crash)
     return writes;
 }
 
+static bool
+has_cpu(const char *list, unsigned cpu)
+{
+    g_autoptr(GArray) cpus = vr_text_to_cpu_list(list);
+    for (guint i = 0; i < cpus->len; i++) {
+        if (g_array_index(cpus, unsigned, i) == cpu) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What runs has its processors for itself, and what nobody claims is the unit's again. */
+static void
+check_cpus(const Host *host, const char *unit)
+{
+    g_autofree char *now = fake_kernel_cpus(host->kernel, unit);
+    const char *original = g_str_equal(unit, LIMITED_UNIT) ? LIMITED_CPUS : ALL_CPUS;
+    for (unsigned cpu = 0; cpu < 8; cpu++) {
+        bool claimed = false;
+        bool used = false;
+        for (guint i = 0; i < SESSIONS; i++) {
+            const Session *session = &host->sessions[i];
+            claimed = claimed || (session->open && has_cpu(session->cpus, cpu));
+            used = used || (session->runs && has_cpu(session->cpus, cpu));
+        }
+        if (used || !claimed) {
+            g_assert_cmpint(has_cpu(now, cpu), ==, !used && has_cpu(original, cpu));
+        }
+    }
+}
+
 /* Nobody that runs has lost anything, and when nobody does all is as it was. */
 static void
 check(const Host *host, unsigned original_pages)
@@ -165,6 +219,9 @@ check(const Host *host, unsigned original_pages)
         if (runs || !open) {
             g_assert_cmpstr(governor, ==, runs ? "performance" : "powersave");
         }
+    }
+    for (const char *const *unit = vr_host_units(); *unit != NULL; unit++) {
+        check_cpus(host, *unit);
     }
     g_assert_cmpuint(fake_kernel_pages(host->kernel), >=, used_pages(host));
     if (!open) {
@@ -293,9 +350,11 @@ test_deaths(void)
             cases++;
         }
     }
-    /* out: the pages that are not there, one by one, the policies, the end; back: the pool */
+    /* out: the pages that are not there, one by one, the policies, the units, the end; back: the
+     * pool, the units */
     g_assert_cmpuint(planned, ==,
-                     2 * ((10 - ORIGINAL_PAGES + POLICIES + 1) + (5 + 1) + 2 * 1 + 2 * 1));
+                     2 * ((10 - ORIGINAL_PAGES + POLICIES + UNITS + 1) + (5 + UNITS + 1) + 2 * 1 +
+                          2 * (1 + UNITS)));
     g_assert_cmpuint(cases, ==, planned);
     g_test_message("suite: shared-deaths cases=%u pass=%u fail=0", cases, cases);
 }
@@ -304,8 +363,10 @@ test_deaths(void)
 static void
 test_last_one_dies(void)
 {
+    /* The very last write forgets a setting that says what is there anyway: it is no loss. */
+    const unsigned moments = 1 + POLICIES + UNIT_WRITES_BACK - 1;
     unsigned cases = 0;
-    for (unsigned at = 0; at < 1 + POLICIES; at++) {
+    for (unsigned at = 0; at < moments; at++) {
         Host host = host_new();
         begin(&host, &host.sessions[0], -1);
         begin(&host, &host.sessions[1], -1);
@@ -318,7 +379,7 @@ test_last_one_dies(void)
         host_clear(&host);
         cases++;
     }
-    g_assert_cmpuint(cases, ==, 1 + POLICIES);
+    g_assert_cmpuint(cases, ==, moments);
     g_test_message("suite: shared-last-dies cases=%u pass=%u fail=0", cases, cases);
 }
 
@@ -357,9 +418,11 @@ test_only_what_is_named_is_left(void)
     g_autoptr(VrHostState) wanted = observe(&host);
     vr_shared_leave_to_others(root, "llm", wanted);
     g_assert_null(vr_host_state_attribute(wanted, path));
-    g_assert_cmpuint(wanted->attributes->len, ==, POLICIES); /* the pool, and the other policies */
+    /* the pool, the other policies, the units */
+    g_assert_cmpuint(wanted->attributes->len, ==, POLICIES + UNITS);
     vr_shared_leave_to_others(root, "gaming", wanted);
-    g_assert_cmpuint(wanted->attributes->len, ==, POLICIES); /* its own claim is none */
+    /* its own claim is none */
+    g_assert_cmpuint(wanted->attributes->len, ==, POLICIES + UNITS);
     host_clear(&host);
 }
 
