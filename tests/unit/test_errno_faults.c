@@ -12,6 +12,8 @@
 
 #include <vmrun/error.h>
 
+#include <glib/gstdio.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -395,6 +397,15 @@ late_completion_is_seen(guint function, bool back)
     return told && quiet && hanging.touched == 0 && can_be_finished(host);
 }
 
+/* The holder lets go, and the node of its group goes with the last function on vfio-pci. */
+static void
+let_go(const CardHost *host, const char *node)
+{
+    g_autofree char *path = g_strconcat(fake_kernel_directory(host->kernel), node, NULL);
+    system_calls_refuse(NULL, 0);
+    g_assert_no_errno(g_unlink(path));
+}
+
 /* The group of one function has a user: the others go back, and that one when it is free. */
 static bool
 held_one_waits_alone(guint function)
@@ -415,7 +426,7 @@ held_one_waits_alone(guint function)
     if (!fine && error != NULL) {
         g_test_message("%s", error->message);
     }
-    system_calls_refuse(NULL, 0);
+    let_go(host, node);
     return fine && can_be_finished(host);
 }
 
@@ -432,7 +443,7 @@ held_card_is_busy(void)
     bool done = card_host_recover(host, NULL, NULL, &error);
     bool fine = !done && g_error_matches(error, VR_ERROR, VR_ERROR_BUSY) &&
                 fake_kernel_writes(host->kernel) == 0;
-    system_calls_refuse(NULL, 0);
+    let_go(host, "/dev/vfio/1");
     return fine && can_be_finished(host);
 }
 
