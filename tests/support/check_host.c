@@ -51,6 +51,7 @@ file_fact_free(gpointer data)
 {
     VrFileFact *fact = data;
 
+    vr_option_rom_free(fact->rom);
     g_free(fact->error);
     g_free(fact);
 }
