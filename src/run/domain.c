@@ -54,6 +54,12 @@ vr_domain_use(VrDomain *domain, const char *const *argv, unsigned limit_ms)
     domain->limit_ms = limit_ms;
 }
 
+unsigned
+vr_domain_patience_ms(const VrDomain *domain, unsigned timeout_ms)
+{
+    return domain->limit_ms != 0 ? MIN(domain->limit_ms, timeout_ms) : timeout_ms;
+}
+
 void
 vr_domain_free(VrDomain *domain)
 {
@@ -98,7 +104,7 @@ static JsonObject *
 call_worker(VrDomain *domain, JsonObject *request, unsigned timeout_ms, GError **error)
 {
     GError *cause = NULL;
-    unsigned wait_ms = domain->limit_ms != 0 ? MIN(domain->limit_ms, timeout_ms) : timeout_ms;
+    unsigned wait_ms = vr_domain_patience_ms(domain, timeout_ms);
     JsonObject *answer = vr_worker_call(domain->worker, request, wait_ms, &cause);
     if (answer == NULL) {
         /* A connection that was lost does not come back by itself either. */

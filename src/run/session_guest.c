@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The guest: start it, watch it, bring it to its end. */
+#include "run/domain_private.h"
 #include "session_private.h"
 
 #include <vmrun/domain_xml.h>
@@ -19,6 +20,9 @@
 
 /* Right before the start the group is free unless somebody took it this very moment. */
 #define GROUP_FREE_MS 2000
+/* A daemon that died is started anew by systemd within seconds, and only it knows what it made. */
+#define LIBVIRT_BACK_MS 30000
+#define LIBVIRT_RETRY_MS 300
 /* How long libvirt may take to write down why the domain ended. */
 #define REASON_TIMEOUT_MS 5000
 /* Everything behind the guest's shutdown: the deadlines of the steps back. */
@@ -94,13 +98,34 @@ follow_process(VrSession *session, int pid, GError **error)
     return true;
 }
 
+/* Asked again for as long as libvirt cannot be reached. */
+static bool
+destroy_patiently(VrSession *session, GError **error)
+{
+    unsigned wait_ms = vr_domain_patience_ms(session->domain, LIBVIRT_BACK_MS);
+    int64_t deadline = g_get_monotonic_time() + (int64_t) wait_ms * 1000;
+    for (;;) {
+        GError *failure = NULL;
+        if (vr_domain_destroy(session->domain, &failure)) {
+            return true;
+        }
+        if (!g_error_matches(failure, VR_ERROR, VR_ERROR_UNREACHABLE) ||
+            g_get_monotonic_time() >= deadline) {
+            g_propagate_error(error, failure);
+            return false;
+        }
+        g_error_free(failure);
+        g_usleep(LIBVIRT_RETRY_MS * 1000);
+    }
+}
+
 /* The start failed or was never answered: whatever libvirt made of it must be gone before the card
  * goes back. */
 static void
 clean_up_domain(VrSession *session)
 {
     g_autoptr(GError) error = NULL;
-    if (vr_domain_destroy(session->domain, &error)) {
+    if (destroy_patiently(session, &error)) {
         return;
     }
     vr_session_say(session, VR_STAGE_WARNING, "clean up after the failed start: %s",
