@@ -2,7 +2,7 @@
 # A guest with an operating system shuts down when asked to: by `vmrun stop`, and by Ctrl-C.
 # machine: card
 # init: systemd
-# deadline: 360
+# deadline: 600
 . "$EMULATED_HOST_LIB"
 . "${EMULATED_HOST_LIB%/*}/vmrun_lib.sh"
 install_vmrun
@@ -16,7 +16,7 @@ guest_waits() {
 }
 
 start_in_background gaming
-wait_until 150 guest_waits || bail "the guest did not come up: $(tail -c 300 "$log")"
+wait_until 300 guest_waits || bail "the guest did not come up: $(tail -c 300 "$log")"
 check 'it is running' state_is gaming running
 run_vmrun status gaming
 run_vmrun list
